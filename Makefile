@@ -1,0 +1,57 @@
+# make demo: the plugin at work on a local Sentry. make test: all tests. Both set up what they need.
+
+PYTHON ?= python3
+PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
+TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
+GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
+CODE = bin komand_sentry sandbox unit_test
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo sandbox test check format-check lint types refresh refresh-check clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/ready .venv-tools/ready ## both environments, from pinned requirements
+
+.venv/ready: requirements-dev.txt
+.venv-tools/ready: requirements-tools.txt
+.venv/ready .venv-tools/ready:
+	@$(PYTHON) -c '$(PYTHON_OK)' || { echo "$(TOO_OLD)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) $<
+	@touch $@
+
+demo: .venv/ready ## every action of the plugin, as InsightConnect runs it, on a local Sentry
+	@.venv/bin/python -m sandbox.demo
+
+sandbox: .venv/ready ## a local Sentry on port 9000 that keeps its data in sandbox.db
+	.venv/bin/python -m sandbox --port 9000 --database sandbox.db
+
+test: .venv/ready ## all tests, and how much of the plugin they cover
+	.venv/bin/coverage run -m pytest --quiet unit_test
+	.venv/bin/coverage report
+
+check: format-check lint types refresh-check ## formatter, linter, type checker, and that a refresh changes nothing
+
+format-check: .venv-tools/ready
+	.venv-tools/bin/black --config "$$(find .venv-tools -name black_config.toml)" --check --quiet $(CODE)
+
+lint: .venv/ready
+	.venv/bin/ruff check $(CODE)
+
+types: .venv/ready
+	.venv/bin/mypy
+
+refresh: .venv-tools/ready ## regenerate from plugin.spec.yaml what is derived from it, and format all code
+	$(GENERATOR) insight-plugin refresh
+
+refresh-check: .venv-tools/ready
+	@state() { git diff HEAD | git hash-object --stdin; git ls-files --others --exclude-standard; }; \
+	before="$$(state)"; $(MAKE) --no-print-directory refresh; test "$$before" = "$$(state)" || \
+		{ git status --short; echo "make refresh changes the files above: run it and commit them" >&2; exit 1; }
+
+clean: ## remove both environments and everything made by tools
+	rm -rf .venv .venv-tools .mypy_cache .ruff_cache .pytest_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,117 @@
+"""Sentry's cursor pagination as values.
+
+https://docs.sentry.io/api/pagination/ : every page names the next one in its Link header,
+`<url>; rel="next"; results="true"; cursor="0:100:0"`. The cursor alone is used, never the URL: behind a proxy it may
+name a host that is not the server's, and the token must not go there. Nor does the length of a page say anything,
+since servers filter a page after cutting it.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+PAGE_SIZE = 100
+
+_LINK = re.compile(r'<[^<>]*>((?:\s*;\s*[A-Za-z-]+\s*=\s*"[^"]*")*)')
+_ATTRIBUTE = re.compile(r'([A-Za-z-]+)\s*=\s*"([^"]*)"')
+_POSITION = re.compile(r"(?P<cursor>.*?)(?:@(?P<skip>\d{1,9}))?", re.DOTALL)
+
+
+def next_cursor(link_header: str) -> str | None:
+    """The cursor of the next page, or None where the header says that there is none."""
+    for attributes in _LINK.findall(link_header):
+        link = dict(_ATTRIBUTE.findall(attributes))
+        if link.get("rel") == "next" and link.get("results") == "true":
+            return link.get("cursor") or None
+    return None
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a listing: so many records into the page that the cursor names.
+
+    A whole page's end is Sentry's own cursor. Only where a server sent more records than it was asked for does a
+    limit end inside a page; the place is then written `cursor@records`.
+    """
+
+    cursor: str = ""
+    skip: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Position":
+        match = _POSITION.fullmatch(text)
+        return cls(match["cursor"], int(match["skip"] or 0)) if match else cls()
+
+    def __str__(self) -> str:
+        return f"{self.cursor}@{self.skip}" if self.skip else self.cursor
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much of a listing to return, and from where: `limit` 0 is everything, `cursor` "" the beginning."""
+
+    limit: int = 0
+    cursor: str = ""
+
+
+@dataclass
+class Listing:
+    """The records of a listing in the server's order, each ID once, up to `limit` of them (0: all).
+
+    Pages are given to `add`, which says where to go on. When it has returned None, `position` tells what a limit
+    left out: the place of the first record that is not in `records`, None where nothing is left.
+    """
+
+    id_key: str
+    limit: int = 0
+    position: Position | None = field(default_factory=Position)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    _seen: set[object] = field(default_factory=set, repr=False)
+    _cursors: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def truncated(self) -> bool:
+        return self.position is not None
+
+    @property
+    def next_cursor(self) -> str | None:
+        return str(self.position) if self.position else None
+
+    def page_size(self, position: Position) -> int:
+        """How many records to ask for: what is still wanted, at most Sentry's greatest page."""
+        return min(PAGE_SIZE, self.limit - len(self.records) + position.skip) if self.limit else PAGE_SIZE
+
+    def add(self, page: list[dict[str, Any]], following: str | None) -> Position | None:
+        """Takes in the page at the present position and the cursor of the one that follows it.
+
+        :returns: the position to fetch next, None when the listing is complete or its limit is reached
+        :raises EndlessListing: the server names a page that was already read
+        """
+        at = self.position or Position()
+        self._cursors.add(at.cursor)
+        for index, record in enumerate(page[at.skip :], start=at.skip):
+            if self._is_repeat(record):
+                continue
+            if self._is_full():
+                self.position = Position(at.cursor, index)
+                return None
+            self._seen.add(record.get(self.id_key))
+            self.records.append(record)
+        self.position = Position(following) if following else None
+        if self._is_full() or not following:
+            return None
+        if following in self._cursors:
+            raise EndlessListing(following)
+        return self.position
+
+    def _is_full(self) -> bool:
+        return 0 < self.limit <= len(self.records)
+
+    def _is_repeat(self, record: dict[str, Any]) -> bool:
+        """Pages are no snapshot: a record that moved back meanwhile comes again on a later page."""
+        identity = record.get(self.id_key)
+        return identity is not None and identity in self._seen
+
+
+class EndlessListing(Exception):
+    """The server sent a cursor for the second time: following it would never end."""

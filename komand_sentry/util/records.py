@@ -1,0 +1,69 @@
+"""Sentry's records, brought from the dialects of its versions (9 of 2018 to 2026) to one.
+
+What is only a matter of null or of type is left to the output schema's own conforming (see shape.py).
+"""
+
+import html
+import re
+from typing import Any
+
+Record = dict[str, Any]
+
+_ANCHOR = re.compile(r"""<a\b[^>]*?\bhref\s*=\s*["']?(?P<url>[^"'\s>]*)["']?[^>]*>(?P<text>.*?)</a\s*>""", re.I | re.S)
+_TAG = re.compile(r"<[^>]*>")
+
+
+def issue(raw: Record) -> Record:
+    """An issue as the plugin returns it: https://docs.sentry.io/api/events/retrieve-an-issue/
+
+    `assignedTo` is {type, id, name, email}, `annotations` are {displayName, url}; the rest stands as Sentry sent it.
+    """
+    record = dict(raw)
+    if "assignedTo" in record:
+        record["assignedTo"] = _actor(record["assignedTo"])
+    if isinstance(record.get("annotations"), list):
+        record["annotations"] = [_annotation(annotation) for annotation in record["annotations"]]
+    return record
+
+
+def event(raw: Record) -> Record:
+    """An event as the plugin returns it: https://docs.sentry.io/api/events/list-an-issues-events/
+
+    `tags` are {key, value}, with a `query` where Sentry names one; very old servers send them as pairs.
+    """
+    record = dict(raw)
+    if isinstance(record.get("tags"), list):
+        record["tags"] = [_tag(tag) for tag in record["tags"]]
+    return record
+
+
+def _actor(value: Any) -> Any:
+    """Who an issue is assigned to. Sentry 8 sends a user object without type, some of its releases `user:1`."""
+    if isinstance(value, dict):
+        actor = {"type": value.get("type") or "user", **{key: value[key] for key in value if key != "type"}}
+        return {**actor, "name": actor.get("name") or actor.get("username") or actor.get("slug")}
+    if not isinstance(value, str) or not value:
+        return None
+    kind, _, identity = value.rpartition(":")
+    if identity.isdigit():
+        return {"type": kind or "user", "id": identity}
+    return {"type": "user", "name": value, **({"email": value} if "@" in value else {})}
+
+
+def _annotation(value: Any) -> Any:
+    """Up to 2024 an annotation is an HTML link."""
+    if not isinstance(value, str):
+        return value
+    link = _ANCHOR.search(value)
+    text = html.unescape(_TAG.sub("", link["text"] if link else value)).strip()
+    url = html.unescape(link["url"]) if link else None
+    return {"displayName": text or url, "url": url}
+
+
+def _tag(value: Any) -> Any:
+    if isinstance(value, list) and len(value) == 2:
+        return {"key": value[0], "value": value[1]}
+    if isinstance(value, dict) and value.get("_meta", ...) is None:
+        # Sentry 9 notes on every tag that there is nothing to note.
+        return {key: item for key, item in value.items() if key != "_meta"}
+    return value
