@@ -7,7 +7,7 @@ from http.cookiejar import DefaultCookiePolicy
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import NameResolutionError
 
 from komand_sentry.util.exchange import Request, Response, Unreachable
 
@@ -83,10 +83,9 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("tls", (requests.exceptions.SSLError, ssl.SSLError)),
     ("proxy", (requests.exceptions.ProxyError,)),
     ("dns", (NameResolutionError, socket.gaierror)),
-    ("timeout", (requests.exceptions.Timeout, ConnectTimeoutError, TimeoutError)),
+    ("timeout", (requests.exceptions.Timeout, TimeoutError)),
     ("refused", (ConnectionRefusedError,)),
     ("cut off", (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)),
-    ("connection", (requests.exceptions.ConnectionError, NewConnectionError)),
 )
 
 

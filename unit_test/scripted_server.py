@@ -1,0 +1,97 @@
+"""A real HTTP server on loopback that plays a script: so many requests, each with its expected line and its answer.
+
+A request that the script does not expect, and an answer that nobody asked for, both fail the test.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    path: str
+    params: list[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: bytes
+    client_port: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to answer. `play` takes the place of the rest where a plain answer cannot say it, as for a reset."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    play: Callable[[BaseHTTPRequestHandler], None] | None = None
+
+
+class ScriptedServer:
+    """`with ScriptedServer(("GET", "/api/0/", Answer(...)), ...) as server:`; `server.received` afterwards."""
+
+    def __init__(self, *script: tuple[str, str, Answer]) -> None:
+        self._script = list(script)
+        self._lock = threading.Lock()
+        self.received: list[Received] = []
+        self.unexpected: list[str] = []
+        self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._httpd.daemon_threads = True
+        self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.01,), daemon=True)
+        self.base = f"http://127.0.0.1:{self._httpd.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._httpd.shutdown()
+        self._httpd.server_close()
+        if kind is None or self.unexpected:
+            assert not self.unexpected, f"unexpected requests: {self.unexpected}"
+            assert not self._script, f"never requested: {[line[:2] for line in self._script]}"
+
+    def _next(self, received: Received) -> Answer:
+        with self._lock:
+            self.received.append(received)
+            if self._script and self._script[0][:2] == (received.method, received.path):
+                return self._script.pop(0)[2]
+            self.unexpected.append(f"{received.method} {received.path}")
+            return Answer(status=599, body=b"not in the script")
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            # Headers and body leave in two packets; without this the second waits for the first one's receipt.
+            disable_nagle_algorithm = True
+
+            def handle_any(self) -> None:
+                parts = urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                params = parse_qsl(parts.query, keep_blank_values=True)
+                answer = outer._next(Received(self.command, parts.path, params, headers, body, self.client_address[1]))
+                if answer.play:
+                    answer.play(self)
+                    return
+                self.send_response(answer.status)
+                for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks up
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Silence: a test's output is its failures."""
+
+        return Handler

@@ -1,0 +1,128 @@
+"""Each action as InsightConnect starts it: JSON on stdin of `bin/komand_sentry run`, and a POST to the HTTP mode."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from insightconnect_plugin_runtime import Plugin
+
+from komand_sentry.util.client import USER_AGENT
+from sandbox import Sandbox
+from unit_test.support import (
+    ACTIONS,
+    ROOT,
+    Json,
+    PluginServer,
+    SandboxTestCase,
+    connection_params,
+    message,
+    run_plugin,
+    validate,
+)
+
+
+class EntryPointCases:
+    """The same cases for both ways in: `self.step` runs a step and returns the body of the answer."""
+
+    sandbox: Sandbox
+    step: Any
+    submit: Any
+    issues: Any
+
+    def succeed(self, name: str, params: Json) -> Json:
+        body = self.step(name, params)
+        assert body["status"] == "ok", body
+        validate(body["output"], ACTIONS[name]().output.schema)
+        output: Json = body["output"]
+        return output
+
+    def test_submit_event(self) -> None:
+        event = {"message": f"From {type(self).__name__}", "level": "info"}
+        output = self.succeed("submit_event", {"dsn": self.sandbox.env["DSN_SECRET"], "event_json": event})
+        assert re.fullmatch("[0-9a-f]{32}", output["id"])
+        assert self.sandbox.requests[-1].path == f"/api/{self.sandbox.env['PROJECT_ID']}/store/"
+
+    def test_list_project_issues(self) -> None:
+        self.submit({"message": "An issue to list"})
+        params = {"organization_slug": "acme", "project_slug": "pump-station", "query": "", "statsPeriod": "24h"}
+        output = self.succeed("list_project_issues", params)
+        assert "An issue to list" in [issue["title"] for issue in output["issues"]]
+        assert output["truncated"] is False
+
+    def test_list_issue_events(self) -> None:
+        event_id = self.submit({"message": "An event to list"})
+        issue_id = self.issues(query="An event to list")[0]["id"]
+        output = self.succeed("list_issue_events", {"issue_id": issue_id})
+        assert event_id in [event["eventID"] for event in output["events"]]
+
+    def test_update_issue(self) -> None:
+        self.submit({"message": "An issue to update"})
+        issue_id = self.issues(query="An issue to update", all_statuses=True)[0]["id"]
+        output = self.succeed("update_issue", {"issue_id": issue_id, "status": "resolved", "assignedTo": ""})
+        assert output["issue"]["status"] == "resolved"
+
+    def test_failures_come_with_cause_and_assistance(self) -> None:
+        body = self.step("update_issue", {"issue_id": "123456", "hasSeen": False})
+        assert body["status"] == "error"
+        assert body["exception"]["cause"] == "Sentry found no issue 123456 (404)."
+        assert body["exception"]["assistance"]
+        assert body["exception"]["data"] == "The requested resource does not exist"
+
+
+class TestStdin(EntryPointCases, SandboxTestCase):
+    def step(self, name: str, params: Json, token: str = "TOKEN") -> Json:
+        return run_plugin("run", message(name, params, connection_params(self.sandbox, token)))
+
+    def test_connection_test(self) -> None:
+        for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
+            body = {"connection": connection_params(self.sandbox, token)}
+            answer = run_plugin("test", {"version": "v1", "type": "connection_test", "body": body})
+            self.assertEqual(answer["status"], status)
+
+
+class TestHTTPMode(EntryPointCases, SandboxTestCase):
+    server: PluginServer
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.server = cls.enterClassContext(PluginServer())
+
+    def step(self, name: str, params: Json, token: str = "TOKEN") -> Json:
+        _, answer = self.server.post(f"/actions/{name}", message(name, params, connection_params(self.sandbox, token)))
+        body: Json = answer["body"]
+        return body
+
+    def test_connection_test(self) -> None:
+        for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
+            body = {"connection": connection_params(self.sandbox, token)}
+            start = {"version": "v1", "type": "connection_test", "body": body}
+            _, answer = self.server.post("/api/v1/connection/test", start)
+            self.assertEqual(answer["body"]["status"], status)
+
+    def test_the_log_of_a_step_reaches_the_author_of_the_workflow(self) -> None:
+        body = self.step("list_project_issues", {"organization_slug": "acme", "project_slug": "gate"})
+        self.assertIn("Read 0 records of project gate of organization acme in 1 page(s)", body["log"])
+
+
+class TestIdentity(SandboxTestCase):
+    def test_the_plugin_names_its_version_to_sentry(self) -> None:
+        spec = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
+        self.assertEqual(USER_AGENT, f"insightconnect-sentry/{spec['version']}")
+        self.issues()
+        self.assertEqual(self.sandbox.requests[-1].headers["User-Agent"], USER_AGENT)
+
+    def test_the_runtime_leaves_the_judgement_of_inputs_to_the_step(self) -> None:
+        """What the runtime itself refuses would reach the user without cause and assistance."""
+        plugin = Plugin(name="sentry", vendor="rapid7", connection=self.connection)
+        plugin.add_action(ACTIONS["list_issue_events"]())
+        with self.assertRaises(Exception) as caught:
+            plugin.handle_step(message_of({"issue_id": {"not": "a text"}}, self.sandbox))
+        body = caught.exception.output["body"]  # type: ignore[attr-defined]
+        self.assertEqual(body["exception"]["cause"], "The input 'issue_id' is not a text.")
+
+
+def message_of(params: Json, sandbox: Sandbox) -> Json:
+    body = {"action": "list_issue_events", "meta": {}, "connection": connection_params(sandbox), "input": params}
+    return {"version": "v1", "type": "action_start", "body": body}

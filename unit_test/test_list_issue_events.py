@@ -1,0 +1,95 @@
+import unittest
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from unit_test.scripted_server import Answer, ScriptedServer
+from unit_test.support import SandboxTestCase, connection_to, run_action
+
+
+class TestListIssueEvents(SandboxTestCase):
+    issue_id: str
+    event_ids: list[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        case = cls()
+        case.setUp()
+        cls.event_ids = [
+            case.submit(
+                {
+                    "exception": {"type": "ValveTimeout", "value": f"Attempt {number}"},
+                    "fingerprint": ["valve"],
+                    "environment": "production" if number % 10 == 0 else "staging",
+                    "modules": {"requests": "2.32.0"},
+                    "contexts": {"os": {"name": "Linux"}},
+                }
+            )
+            for number in range(250)
+        ]
+        cls.issue_id = case.issues()[0]["id"]
+
+    def test_250_events_come_completely_newest_first_and_once(self) -> None:
+        output = self.run_action("list_issue_events", {"issue_id": self.issue_id})
+        self.assertEqual([event["eventID"] for event in output["events"]], self.event_ids[::-1])
+        self.assertEqual((len(self.sandbox.requests), output["truncated"]), (3, False))
+
+    def test_a_limit_cuts_the_list_says_so_and_is_continued_without_a_gap(self) -> None:
+        first = self.run_action("list_issue_events", {"issue_id": self.issue_id, "limit": 120, "full": False})
+        self.assertEqual((len(first["events"]), first["truncated"], len(self.sandbox.requests)), (120, True, 2))
+        params = {"issue_id": self.issue_id, "full": False, "cursor": first["next_cursor"]}
+        rest = self.run_action("list_issue_events", params)
+        events = first["events"] + rest["events"]
+        self.assertEqual([event["eventID"] for event in events], self.event_ids[::-1])
+
+    def test_events_are_full_unless_the_short_form_is_asked_for(self) -> None:
+        for full in (True, False):
+            params = {"issue_id": self.issue_id, "limit": 1, "full": full}
+            event = self.run_action("list_issue_events", params)["events"][0]
+            for key in ("entries", "packages", "contexts", "errors"):
+                self.assertEqual(key in event, full, key)
+        event = self.run_action("list_issue_events", {"issue_id": self.issue_id, "limit": 1})["events"][0]
+        self.assertEqual(event["packages"], {"requests": "2.32.0"})
+        self.assertEqual(event["entries"][0]["data"]["values"][0]["type"], "ValveTimeout")
+
+    def test_events_of_one_environment(self) -> None:
+        for environment, count in (("production", 25), ("no-such", 0)):
+            output = self.run_action("list_issue_events", {"issue_id": self.issue_id, "environment": environment})
+            self.assertEqual(len(output["events"]), count)
+
+    def test_an_issue_is_named_by_number_or_permalink(self) -> None:
+        for issue_id in (
+            self.issue_id,
+            int(self.issue_id),
+            f"https://sentry.io/organizations/acme/issues/{self.issue_id}/",
+            f"https://acme.sentry.io/issues/{self.issue_id}/?project=2",
+            f"{self.sandbox.base}/acme/pump-station/issues/{self.issue_id}/",
+        ):
+            with self.subTest(issue_id):
+                output = self.run_action("list_issue_events", {"issue_id": issue_id, "limit": 1, "full": False})
+                self.assertEqual(len(output["events"]), 1)
+
+    def test_errors_say_what_to_do(self) -> None:
+        for issue_id, cause in (
+            ("99999", "Sentry found no issue 99999 (404)."),
+            ("PUMP-STATION-1", "The issue_id cannot be used: it is neither the number of an issue nor the link"),
+            ("../projects", "The issue_id cannot be used"),
+            ("https://acme.sentry.io/settings/", "The issue_id cannot be used: the link is not that of an issue"),
+            ("", "The input 'issue_id' is empty or missing."),
+        ):
+            with self.subTest(issue_id), self.assertRaises(PluginException) as caught:
+                self.run_action("list_issue_events", {"issue_id": issue_id})
+            self.assertIn(cause, caught.exception.cause)
+            self.assertTrue(caught.exception.assistance)
+
+
+class TestWhatIsSent(unittest.TestCase):
+    def test_full_is_sent_only_when_true(self) -> None:
+        for given, expected in (
+            ({}, [("full", "1"), ("per_page", "100")]),
+            ({"full": True, "limit": 3}, [("full", "1"), ("per_page", "3")]),
+            ({"full": False, "environment": "e"}, [("environment", "e"), ("per_page", "100")]),
+        ):
+            with self.subTest(given), ScriptedServer(("GET", "/api/0/issues/5/events/", Answer(body=b"[]"))) as server:
+                run_action("list_issue_events", connection_to(server.base), {"issue_id": "5", **given})
+                self.assertEqual(server.received[0].params, expected)

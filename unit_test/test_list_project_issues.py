@@ -1,0 +1,144 @@
+import unittest
+
+from insightconnect_plugin_runtime.exceptions import APIException, PluginException
+
+from unit_test.scripted_server import Answer, ScriptedServer
+from unit_test.support import Json, SandboxTestCase, connection_to, run_action
+
+SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
+PATH = "/api/0/projects/acme/pump-station/issues/"
+
+
+class TestListProjectIssues(SandboxTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        case = cls()
+        case.setUp()
+        for number in range(250):
+            case.submit({"message": f"Issue {number:03}", "fingerprint": [str(number)]})
+        case.submit({"message": "A fatal one", "level": "fatal", "environment": "production"}, "DSN2_PUBLIC")
+
+    def test_250_issues_come_completely_in_order_and_once(self) -> None:
+        output = self.run_action("list_project_issues", SLUGS)
+        titles = [issue["title"] for issue in output["issues"]]
+        self.assertEqual(titles, [f"Issue {number:03}" for number in reversed(range(250))])
+        self.assertEqual(len(self.sandbox.requests), 3)
+        self.assertEqual((output["truncated"], "next_cursor" in output), (False, False))
+
+    def test_a_limit_cuts_the_list_says_so_and_is_continued_without_a_gap(self) -> None:
+        first = self.run_action("list_project_issues", {**SLUGS, "limit": 120})
+        self.assertEqual((len(first["issues"]), first["truncated"]), (120, True))
+        self.assertEqual([request.query_string.count("limit=") for request in self.sandbox.requests], [1, 1])
+        rest = self.run_action("list_project_issues", {**SLUGS, "cursor": first["next_cursor"]})
+        titles = [issue["title"] for issue in first["issues"] + rest["issues"]]
+        self.assertEqual(titles, [f"Issue {number:03}" for number in reversed(range(250))])
+        self.assertFalse(rest["truncated"])
+
+    def test_a_limit_that_leaves_nothing_out_does_not_say_truncated(self) -> None:
+        for limit in (250, 251, 0):
+            output = self.run_action("list_project_issues", {**SLUGS, "limit": limit})
+            self.assertEqual((len(output["issues"]), output["truncated"]), (250, False))
+
+    def test_query_environment_and_sort_reach_the_server(self) -> None:
+        gate = {"organization_slug": "acme", "project_slug": "gate"}
+        for more, count in (
+            ({"query": "level:fatal"}, 1),
+            ({"query": "!level:fatal"}, 0),
+            ({"environment": "production"}, 1),
+            ({"environment": "staging"}, 0),
+            ({"sort": "freq"}, 1),
+        ):
+            with self.subTest(more):
+                self.assertEqual(len(self.run_action("list_project_issues", {**gate, **more})["issues"]), count)
+
+    def test_stats_come_only_for_the_period_that_was_asked_for(self) -> None:
+        for period, key in (("24h", "24h"), ("14d", "14d"), ("", None)):
+            issue = self.issues(statsPeriod=period, limit=1)[0]
+            self.assertEqual(list(issue.get("stats") or {}), [key] if key else [])
+
+    def test_a_short_id_is_looked_up_only_when_asked_for(self) -> None:
+        short_id = self.issues(limit=1)[0]["shortId"]
+        found = self.issues(query=short_id, shortIdLookup=True)
+        self.assertEqual([issue["shortId"] for issue in found], [short_id])
+        self.assertEqual(self.issues(query=short_id), [])
+
+    def test_errors_say_what_to_do(self) -> None:
+        cases: list[tuple[Json, str, str]] = [
+            ({"project_slug": "no-such"}, "Sentry found no project no-such of organization acme (404).", "slugs"),
+            ({"query": "is:bogus"}, "invalid (400)", "words"),
+            ({"cursor": "bogus"}, "invalid (400)", "words"),
+            ({"sort": "bogus"}, "The input 'sort' is not one of 'date'", "Correct"),
+            ({"statsPeriod": "1h"}, "The input 'statsPeriod' is not one of", "Correct"),
+            ({"limit": -1}, "The limit is negative.", "0 for everything"),
+            ({"limit": "many"}, "The input 'limit' is not a whole number.", "Correct"),
+            ({"organization_slug": ".."}, "A slug cannot be used", "organization_slug"),
+            ({"organization_slug": " "}, "The input 'organization_slug' is empty or missing.", "Correct"),
+        ]
+        for more, cause, assistance in cases:
+            with self.subTest(more), self.assertRaises(PluginException) as caught:
+                self.run_action("list_project_issues", {**SLUGS, **more})
+            self.assertIn(cause, caught.exception.cause)
+            self.assertIn(assistance, caught.exception.assistance)
+
+    def test_a_token_without_the_scope_is_told_which_one(self) -> None:
+        connection = connection_to(self.sandbox.base, self.sandbox.env["TOKEN_TEAMREAD"])
+        with self.assertRaises(APIException) as caught:
+            run_action("list_project_issues", connection, SLUGS)
+        self.assertEqual(caught.exception.status_code, 403)
+        self.assertIn("event:read", caught.exception.assistance)
+
+
+class TestWhatIsSent(unittest.TestCase):
+    def sent(self, given: Json) -> dict[str, str]:
+        with ScriptedServer(("GET", PATH, Answer(body=b"[]"))) as server:
+            run_action("list_project_issues", connection_to(server.base), {**SLUGS, **given})
+            return dict(server.received[0].params)
+
+    def test_what_servers_would_take_for_an_absent_input_is_sent_explicitly(self) -> None:
+        cases: list[tuple[Json, dict[str, str]]] = [
+            ({}, {"query": "is:unresolved", "statsPeriod": "", "limit": "100"}),
+            ({"query": "", "statsPeriod": "", "environment": "", "sort": "", "cursor": "", "limit": ""}, {}),
+            ({"query": None, "all_statuses": False, "shortIdLookup": False, "limit": 0}, {}),
+            ({"all_statuses": True}, {"query": ""}),
+            ({"all_statuses": True, "query": "level:error"}, {"query": "level:error"}),
+            ({"shortIdLookup": 1, "query": "A-1"}, {"shortIdLookup": "1", "query": "A-1"}),
+            (
+                {"environment": "a/b &c", "sort": "new", "limit": 7, "cursor": "1:2:0", "statsPeriod": "14d"},
+                {"environment": "a/b &c", "sort": "new", "limit": "7", "cursor": "1:2:0", "statsPeriod": "14d"},
+            ),
+        ]
+        default = {"query": "is:unresolved", "statsPeriod": "", "limit": "100"}
+        for given, expected in cases:
+            with self.subTest(given):
+                self.assertEqual(self.sent(given), {**default, **expected})
+
+    def test_slugs_cannot_leave_their_place_in_the_path(self) -> None:
+        path = "/api/0/projects/a%2F..%2Fb/c%3Fd%23e%25/issues/"
+        with ScriptedServer(("GET", path, Answer(body=b"[]"))) as server:
+            slugs = {"organization_slug": "a/../b", "project_slug": "c?d#e%"}
+            run_action("list_project_issues", connection_to(server.base), slugs)
+
+    def test_the_host_that_a_link_header_names_is_not_followed(self) -> None:
+        link = '<https://elsewhere.example.com/?cursor=0:1:0>; rel="next"; results="true"; cursor="0:1:0"'
+        script = (
+            ("GET", PATH, Answer(body=b'[{"id": "1"}]', headers={"Link": link})),
+            ("GET", PATH, Answer(body=b'[{"id": "2"}]')),
+        )
+        with ScriptedServer(*script) as server:
+            output = run_action("list_project_issues", connection_to(server.base), SLUGS)
+        self.assertEqual([issue["id"] for issue in output["issues"]], ["1", "2"])
+        self.assertIn(("cursor", "0:1:0"), server.received[1].params)
+
+    def test_a_server_that_never_ends_is_left(self) -> None:
+        link = '<x>; rel="next"; results="true"; cursor="0:1:0"'
+        page = ("GET", PATH, Answer(body=b"[]", headers={"Link": link}))
+        with ScriptedServer(page, page) as server, self.assertRaises(PluginException):
+            run_action("list_project_issues", connection_to(server.base), SLUGS)
+
+    def test_a_success_that_is_no_list_of_issues_is_an_error(self) -> None:
+        for body in (b"{}", b"[1]", b"null", b"", b"<html></html>"):
+            with self.subTest(body), ScriptedServer(("GET", PATH, Answer(body=body))) as server:
+                with self.assertRaises(APIException) as caught:
+                    run_action("list_project_issues", connection_to(server.base), SLUGS)
+                self.assertIn("not one of Sentry's", caught.exception.cause)

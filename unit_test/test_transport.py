@@ -1,0 +1,151 @@
+import os
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from unittest import mock
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.util import transport as transport_module
+from komand_sentry.util.errors import unreachable_error
+from komand_sentry.util.exchange import Request, Unreachable
+from komand_sentry.util.transport import Transport
+from unit_test.scripted_server import Answer, ScriptedServer
+from unit_test.support import connection_to
+
+
+def reset(handler: BaseHTTPRequestHandler) -> None:
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    handler.connection.close()
+    handler.close_connection = True
+
+
+def cut_off(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    handler.wfile.write(b"[")
+    handler.close_connection = True
+
+
+class TestFailures(unittest.TestCase):
+    def kind(self, url: str) -> str:
+        with self.assertRaises(Unreachable) as caught:
+            Transport().send(Request("GET", url))
+        self.assertTrue(caught.exception.reason)
+        return caught.exception.kind
+
+    def test_failures_are_told_apart(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            refusing = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        self.assertEqual(self.kind(refusing), "refused")
+        self.assertEqual(self.kind("http://no-such-host.invalid/"), "dns")
+        for play, kind in ((reset, "connection"), (cut_off, "cut off")):
+            with self.subTest(kind), ScriptedServer(("GET", "/", Answer(play=play))) as server:
+                self.assertEqual(self.kind(f"{server.base}/"), kind)
+
+    def test_a_server_that_does_not_speak_tls_is_a_tls_failure(self) -> None:
+        with ScriptedServer() as server:
+            self.assertEqual(self.kind(server.base.replace("http://", "https://")), "tls")
+            server.unexpected.clear()
+
+    def test_a_server_that_does_not_answer_is_a_timeout(self) -> None:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as silent,
+            mock.patch.object(transport_module, "READ_TIMEOUT_SECONDS", 0.05),
+        ):
+            self.assertEqual(self.kind(f"http://127.0.0.1:{silent.getsockname()[1]}/"), "timeout")
+
+    def test_a_proxy_that_is_not_there_is_told_from_the_server(self) -> None:
+        with mock.patch.dict(os.environ, {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}):
+            self.assertEqual(self.kind("http://sentry.example.com/"), "proxy")
+
+    def test_a_header_that_cannot_be_sent_is_not_quoted(self) -> None:
+        with self.assertRaises(Unreachable) as caught:
+            Transport().send(Request("GET", "http://127.0.0.1/", headers={"Authorization": "Bearer se\ncret"}))
+        self.assertEqual(caught.exception.kind, "request")
+        self.assertNotIn("cret", str(caught.exception))
+
+    def test_each_kind_has_words_and_the_step_fails_with_them(self) -> None:
+        with ScriptedServer(("GET", "/api/0/", Answer(play=reset))) as server, self.assertRaises(
+            PluginException
+        ) as caught:
+            connection_to(server.base).client.identity()
+        self.assertIn(server.base.removeprefix("http://"), caught.exception.cause)
+        self.assertEqual(unreachable_error("h", Unreachable("odd", "r")).cause, "The connection to h failed.")
+
+
+class TestExchange(unittest.TestCase):
+    def test_connections_are_kept_alive_and_cookies_are_not(self) -> None:
+        answer = Answer(headers={"Set-Cookie": "session=1"})
+        with ScriptedServer(("GET", "/", answer), ("GET", "/", answer)) as server:
+            transport = Transport()
+            for _ in range(2):
+                transport.send(Request("GET", f"{server.base}/"))
+        self.assertEqual(len({received.client_port for received in server.received}), 1)
+        self.assertNotIn("cookie", server.received[1].headers)
+
+    def test_redirects_are_returned_and_not_followed(self) -> None:
+        answer = Answer(302, headers={"Location": "https://elsewhere.example.com/"})
+        with ScriptedServer(("GET", "/", answer)) as server:
+            response = Transport().send(Request("GET", f"{server.base}/"))
+        self.assertEqual((response.status, response.header("LOCATION")), (302, "https://elsewhere.example.com/"))
+
+    def test_a_netrc_file_does_not_put_its_password_over_the_token(self) -> None:
+        with tempfile.TemporaryDirectory() as home, ScriptedServer(("GET", "/", Answer())) as server:
+            netrc = Path(home, "netrc")
+            netrc.write_text("machine 127.0.0.1 login user1 password wrong\n", encoding="utf-8")
+            with mock.patch.dict(os.environ, {"NETRC": str(netrc)}):
+                Transport().send(Request("GET", f"{server.base}/", headers={"Authorization": "Bearer right"}))
+        self.assertEqual(server.received[0].headers["authorization"], "Bearer right")
+
+
+class TestTLS(unittest.TestCase):
+    base: str
+    certificate: Path
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.certificate = folder / "certificate.pem"
+        key = folder / "key.pem"
+        make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+        make += f" -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {cls.certificate}"
+        subprocess.run(make.split(), check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cls.certificate, key)
+        server = HTTPServer(("127.0.0.1", 0), _Hello)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
+        cls.base = f"https://127.0.0.1:{server.server_address[1]}/"
+
+    def test_a_certificate_of_ones_own_needs_a_bundle_or_ssl_verify_off(self) -> None:
+        request = Request("GET", self.base)
+        with self.assertRaises(Unreachable) as caught:
+            Transport().send(request)
+        self.assertEqual(caught.exception.kind, "tls")
+        self.assertEqual(Transport(ssl_verify=False).send(request).body, b"hello")
+        with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(self.certificate)}):
+            self.assertEqual(Transport().send(request).body, b"hello")
+
+    def test_ssl_verify_off_wins_over_a_bundle(self) -> None:
+        with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": ssl.get_default_verify_paths().cafile or os.devnull}):
+            self.assertEqual(Transport(ssl_verify=False).send(Request("GET", self.base)).body, b"hello")
+
+
+class _Hello(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence: a test's output is its failures."""
