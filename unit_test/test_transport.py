@@ -1,7 +1,6 @@
 import os
 import socket
 import ssl
-import subprocess
 import tempfile
 import threading
 import unittest
@@ -9,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from unittest import mock
 
+import trustme
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util import transport as transport_module
@@ -33,6 +33,13 @@ def cut_off(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def answer_and_close(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+    handler.close_connection = True
+
+
 class TestFailures(unittest.TestCase):
     def kind(self, url: str) -> str:
         with self.assertRaises(Unreachable) as caught:
@@ -45,9 +52,23 @@ class TestFailures(unittest.TestCase):
             refusing = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         self.assertEqual(self.kind(refusing), "refused")
         self.assertEqual(self.kind("http://no-such-host.invalid/"), "dns")
-        for play, kind in ((reset, "connection"), (cut_off, "cut off")):
-            with self.subTest(kind), ScriptedServer(("GET", "/", Answer(play=play))) as server:
-                self.assertEqual(self.kind(f"{server.base}/"), kind)
+        with ScriptedServer(("GET", "/", Answer(play=cut_off))) as server:
+            self.assertEqual(self.kind(f"{server.base}/"), "cut off")
+
+    def test_a_connection_that_is_lost_before_the_answer_is_tried_once_more(self) -> None:
+        lost = ("GET", "/", Answer(play=reset))
+        with ScriptedServer(lost, lost) as server:
+            self.assertEqual(self.kind(f"{server.base}/"), "lost")
+        with ScriptedServer(lost, ("GET", "/", Answer(body=b"there"))) as server:
+            self.assertEqual(Transport().send(Request("GET", f"{server.base}/")).body, b"there")
+
+    def test_a_server_that_closes_after_each_answer_without_saying_so_loses_nothing(self) -> None:
+        script = [("POST", "/", Answer(play=answer_and_close))] * 50
+        with ScriptedServer(*script) as server:
+            transport = Transport()
+            for number in range(50):
+                transport.send(Request("POST", f"{server.base}/", body=str(number).encode()))
+        self.assertEqual([received.body for received in server.received], [str(n).encode() for n in range(50)])
 
     def test_a_server_that_does_not_speak_tls_is_a_tls_failure(self) -> None:
         with ScriptedServer() as server:
@@ -72,9 +93,8 @@ class TestFailures(unittest.TestCase):
         self.assertNotIn("cret", str(caught.exception))
 
     def test_each_kind_has_words_and_the_step_fails_with_them(self) -> None:
-        with ScriptedServer(("GET", "/api/0/", Answer(play=reset))) as server, self.assertRaises(
-            PluginException
-        ) as caught:
+        lost = ("GET", "/api/0/", Answer(play=reset))
+        with ScriptedServer(lost, lost) as server, self.assertRaises(PluginException) as caught:
             connection_to(server.base).client.identity()
         self.assertIn(server.base.removeprefix("http://"), caught.exception.cause)
         self.assertEqual(unreachable_error("h", Unreachable("odd", "r")).cause, "The connection to h failed.")
@@ -107,18 +127,15 @@ class TestExchange(unittest.TestCase):
 
 class TestTLS(unittest.TestCase):
     base: str
-    certificate: Path
+    bundle: Path
 
     @classmethod
     def setUpClass(cls) -> None:
-        folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
-        cls.certificate = folder / "certificate.pem"
-        key = folder / "key.pem"
-        make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-        make += f" -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {cls.certificate}"
-        subprocess.run(make.split(), check=True, capture_output=True)
+        authority = trustme.CA()
+        cls.bundle = Path(cls.enterClassContext(tempfile.TemporaryDirectory()), "bundle.pem")
+        authority.cert_pem.write_to_path(str(cls.bundle))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cls.certificate, key)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
         server = HTTPServer(("127.0.0.1", 0), _Hello)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -132,7 +149,7 @@ class TestTLS(unittest.TestCase):
             Transport().send(request)
         self.assertEqual(caught.exception.kind, "tls")
         self.assertEqual(Transport(ssl_verify=False).send(request).body, b"hello")
-        with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(self.certificate)}):
+        with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(self.bundle)}):
             self.assertEqual(Transport().send(request).body, b"hello")
 
     def test_ssl_verify_off_wins_over_a_bundle(self) -> None:

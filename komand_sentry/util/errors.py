@@ -129,6 +129,11 @@ UNREACHABLE = {
         "The proxy on the way to {host} could not be used.",
         "Check the settings HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the orchestrator, and the proxy itself.",
     ),
+    "lost": _Explanation(
+        "{host} closed the connection before it answered.",
+        "Run the step again. If it persists, check that host, port and scheme (https or http) of the URL belong "
+        "together, and look for a proxy or a firewall that ends connections.",
+    ),
     "cut off": _Explanation(
         "The response of {host} ended before it was complete.",
         "Run the step again. If it persists, look for a proxy that cuts responses off.",

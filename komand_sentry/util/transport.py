@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -45,8 +46,22 @@ class Transport:
     def send(self, request: Request) -> Response:
         """Sends one request and reads its whole response.
 
+        A connection that was kept alive may be closed by the server at the very moment that it is used again; Sentry
+        9 closes each one after its response, without saying so. The request is then sent once more, over a new
+        connection. That is safe, since all that the client sends may be repeated: GET, PUT, and events whose ID is
+        fixed.
+
         :raises Unreachable: no complete response came
         """
+        try:
+            return self._send_once(request)
+        except Unreachable as failure:
+            if failure.kind != "lost":
+                raise
+        self._session.close()
+        return self._send_once(request)
+
+    def _send_once(self, request: Request) -> Response:
         try:
             answer = self._session.request(
                 request.method,
@@ -85,6 +100,7 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("dns", (NameResolutionError, socket.gaierror)),
     ("timeout", (requests.exceptions.Timeout, TimeoutError)),
     ("refused", (ConnectionRefusedError,)),
+    ("lost", (ConnectionResetError, BrokenPipeError, RemoteDisconnected)),
     ("cut off", (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)),
 )
 
