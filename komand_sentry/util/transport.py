@@ -34,11 +34,7 @@ class Transport:
 
     def __init__(self, ssl_verify: bool = True) -> None:
         self._ssl_verify = ssl_verify
-        self._session = requests.Session()
-        self._session.auth = _HeadersAsGiven()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
+        self._session = _new_session()
         if not ssl_verify:
             # The connection says so once in the step's log; urllib3 would say it at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -54,16 +50,17 @@ class Transport:
         :raises Unreachable: no complete response came
         """
         try:
-            return self._send_once(request)
+            return self._send_once(self._session, request)
         except Unreachable as failure:
             if failure.kind != "lost":
                 raise
-        self._session.close()
-        return self._send_once(request)
+        # The pool is left alone: its other connections may be in use by other threads, or as stale as this one.
+        with _new_session() as session:
+            return self._send_once(session, request)
 
-    def _send_once(self, request: Request) -> Response:
+    def _send_once(self, session: requests.Session, request: Request) -> Response:
         try:
-            answer = self._session.request(
+            answer = session.request(
                 request.method,
                 request.url,
                 params=list(request.params),
@@ -78,6 +75,15 @@ class Transport:
             raise _unreachable(error) from None
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status_code, headers, answer.content)
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.auth = _HeadersAsGiven()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
+    return session
 
 
 def _unreachable(error: Exception) -> Unreachable:
