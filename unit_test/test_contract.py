@@ -8,7 +8,8 @@ import yaml
 
 from komand_sentry.util import records
 from komand_sentry.util.shape import conform
-from unit_test.support import ACTIONS, ROOT, Json, validate
+from sandbox.plugin import ROOT, Json
+from unit_test.support import ACTIONS, validate
 
 # name: (type, default, required, enum)
 Input = tuple[str, Any, bool, list[str] | None]

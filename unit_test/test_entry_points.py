@@ -9,17 +9,8 @@ from insightconnect_plugin_runtime import Plugin
 
 from komand_sentry.util.client import USER_AGENT
 from sandbox import Sandbox
-from unit_test.support import (
-    ACTIONS,
-    ROOT,
-    Json,
-    PluginServer,
-    SandboxTestCase,
-    connection_params,
-    message,
-    run_plugin,
-    validate,
-)
+from sandbox.plugin import ROOT, Json, PluginServer, action_message, connection_test_message, run_plugin
+from unit_test.support import ACTIONS, SandboxTestCase, connection_params, message, validate
 
 
 class EntryPointCases:
@@ -71,13 +62,12 @@ class EntryPointCases:
 
 
 class TestStdin(EntryPointCases, SandboxTestCase):
-    def step(self, name: str, params: Json, token: str = "TOKEN") -> Json:
-        return run_plugin("run", message(name, params, connection_params(self.sandbox, token)))
+    def step(self, name: str, params: Json) -> Json:
+        return run_plugin("run", message(name, params, connection_params(self.sandbox)))
 
     def test_connection_test(self) -> None:
         for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            body = {"connection": connection_params(self.sandbox, token)}
-            answer = run_plugin("test", {"version": "v1", "type": "connection_test", "body": body})
+            answer = run_plugin("test", connection_test_message(connection_params(self.sandbox, token)))
             self.assertEqual(answer["status"], status)
 
 
@@ -89,17 +79,13 @@ class TestHTTPMode(EntryPointCases, SandboxTestCase):
         super().setUpClass()
         cls.server = cls.enterClassContext(PluginServer())
 
-    def step(self, name: str, params: Json, token: str = "TOKEN") -> Json:
-        _, answer = self.server.post(f"/actions/{name}", message(name, params, connection_params(self.sandbox, token)))
-        body: Json = answer["body"]
-        return body
+    def step(self, name: str, params: Json) -> Json:
+        return self.server.run(name, message(name, params, connection_params(self.sandbox)))
 
     def test_connection_test(self) -> None:
         for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            body = {"connection": connection_params(self.sandbox, token)}
-            start = {"version": "v1", "type": "connection_test", "body": body}
-            _, answer = self.server.post("/api/v1/connection/test", start)
-            self.assertEqual(answer["body"]["status"], status)
+            answer = self.server.test_connection(connection_test_message(connection_params(self.sandbox, token)))
+            self.assertEqual(answer["status"], status)
 
     def test_the_log_of_a_step_reaches_the_author_of_the_workflow(self) -> None:
         body = self.step("list_project_issues", {"organization_slug": "acme", "project_slug": "gate"})
@@ -118,11 +104,9 @@ class TestIdentity(SandboxTestCase):
         plugin = Plugin(name="sentry", vendor="rapid7", connection=self.connection)
         plugin.add_action(ACTIONS["list_issue_events"]())
         with self.assertRaises(Exception) as caught:
-            plugin.handle_step(message_of({"issue_id": {"not": "a text"}}, self.sandbox))
+            start = action_message(
+                "list_issue_events", {"issue_id": {"not": "a text"}}, connection_params(self.sandbox)
+            )
+            plugin.handle_step(start)
         body = caught.exception.output["body"]  # type: ignore[attr-defined]
         self.assertEqual(body["exception"]["cause"], "The input 'issue_id' is not a text.")
-
-
-def message_of(params: Json, sandbox: Sandbox) -> Json:
-    body = {"action": "list_issue_events", "meta": {}, "connection": connection_params(sandbox), "input": params}
-    return {"version": "v1", "type": "action_start", "body": body}

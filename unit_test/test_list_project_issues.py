@@ -2,8 +2,9 @@ import unittest
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
+from sandbox.plugin import Json
 from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import Json, SandboxTestCase, connection_to, run_action
+from unit_test.support import SandboxTestCase, connection_to, run_action
 
 SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
 PATH = "/api/0/projects/acme/pump-station/issues/"

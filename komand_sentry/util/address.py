@@ -7,10 +7,13 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 DEFAULT_URL = "https://sentry.io"
 
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
+# What may stand between the user info and the path: a name or an IPv6 address in brackets, and a port.
+_AUTHORITY = re.compile(
+    r"(?P<host>\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(?P<port>:[0-9]{1,5})?"
+)
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~%-][A-Za-z0-9._~%-]*)*")
 _API_ROOT = re.compile(r"/api(/0)?$")
-_ISSUE_PATH = re.compile(r"/(?:issues|groups)/(?P<id>\d{1,20})(?:/|$)")
+_ISSUE_PATH = re.compile(r"/(?:issues|groups)/(?P<id>[0-9]{1,20})(?:/|$)")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -18,28 +21,36 @@ class UnusableAddress(ValueError):
     """What is wrong with an address, in words that do not quote it."""
 
 
-def host_and_port(text: str, parts: SplitResult) -> str:
-    """The host and port of an http(s) URL as they stand in a URL, IPv6 in brackets.
+def split_url(text: str) -> tuple[SplitResult, str]:
+    """An http(s) URL in its parts, and its host and port as they stand in a URL: `h.example:9000`, `[::1]`.
 
-    :raises UnusableAddress: there is no such thing in it, or something that URL parsers disagree on
+    :raises UnusableAddress: it is none, or one that URL parsers disagree on
     """
+    text = text.strip(" \t\r\n")
     # urlsplit drops line breaks and reads a backslash as part of the host, so they are looked for in the text itself.
-    if _CONTROL_OR_SPACE.search(text.strip()):
+    if _CONTROL_OR_SPACE.search(text):
         raise UnusableAddress("it holds a space, a backslash or a control character")
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise UnusableAddress("it is not a URL") from None
     if parts.scheme not in ("http", "https"):
         raise UnusableAddress("it begins with neither https:// nor http://")
+    location = parts.netloc.rpartition("@")[2].lower()
+    if not location.partition(":")[0]:
+        raise UnusableAddress("it names no host")
+    authority = _AUTHORITY.fullmatch(location)
+    if not authority:
+        raise UnusableAddress("its host is neither a host name nor an IPv6 address, or its port not a number")
+    port = authority["port"] or ""
+    if port and not 0 < int(port[1:]) < 2**16:
+        raise UnusableAddress("its port is not a number from 1 to 65535")
+    if not authority["ipv6"]:
+        return parts, location
     try:
-        host, port = parts.hostname or "", parts.port
+        return parts, f"[{ipaddress.IPv6Address(authority['ipv6'])}]{port}"
     except ValueError:
-        raise UnusableAddress("its port is not a number from 1 to 65535") from None
-    if ":" in host:
-        try:
-            host = f"[{ipaddress.IPv6Address(host)}]"
-        except ValueError:
-            raise UnusableAddress("its host is not an IPv6 address") from None
-    elif not _HOST.fullmatch(host):
-        raise UnusableAddress("it names no host" if not host else "its host is not a host name")
-    return host if port is None else f"{host}:{port}"
+        raise UnusableAddress("its host is not an IPv6 address") from None
 
 
 @dataclass(frozen=True)
@@ -57,19 +68,15 @@ class Server:
         text = text.strip()
         if "://" not in text:
             text = f"https://{text}"
-        try:
-            parts = urlsplit(text)
-        except ValueError:
-            raise UnusableAddress("it is not a URL") from None
-        location = host_and_port(text, parts)
-        if parts.username is not None or parts.password is not None:
+        parts, location = split_url(text)
+        if "@" in parts.netloc:
             raise UnusableAddress("it holds a user name, which belongs into no URL")
         if parts.query or parts.fragment:
             raise UnusableAddress("it goes on after the path")
         prefix = _API_ROOT.sub("", parts.path.rstrip("/"))
         if not _PREFIX.fullmatch(prefix):
             raise UnusableAddress("its path holds characters that the address of a server cannot have")
-        return cls(f"{parts.scheme}://{location.lower()}{prefix}")
+        return cls(f"{parts.scheme}://{location}{prefix}")
 
     @property
     def host(self) -> str:
@@ -118,9 +125,8 @@ class IssueReference:
         if re.fullmatch(r"[0-9]{1,20}", text):
             return cls(text)
         try:
-            parts = urlsplit(text)
-            host_and_port(text, parts)
-        except ValueError:
+            parts, _ = split_url(text)
+        except UnusableAddress:
             raise UnusableAddress("it is neither the number of an issue nor the link of its page") from None
         match = _ISSUE_PATH.search(parts.path)
         if not match:

@@ -6,12 +6,11 @@ Grammar, https://develop.sentry.dev/sdk/overview/#parsing-the-dsn :
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from komand_sentry.util.address import UnusableAddress, host_and_port
+from komand_sentry.util.address import UnusableAddress, split_url
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_PATH = re.compile(r"(?P<prefix>(?:/[A-Za-z0-9_~%-][A-Za-z0-9._~%-]*)*)/(?P<project>\d{1,20})/?")
+_PATH = re.compile(r"(?P<prefix>(?:/[A-Za-z0-9_~%-][A-Za-z0-9._~%-]*)*)/(?P<project>[0-9]{1,20})/?")
 
 
 class MalformedDSN(ValueError):
@@ -50,9 +49,8 @@ class DSN:
 def parse_dsn(text: str) -> DSN:
     """:raises MalformedDSN: the text is not a DSN; the message says which part"""
     try:
-        parts = urlsplit(text.strip())
-        location = host_and_port(text, parts)
-    except (ValueError, UnusableAddress) as error:
+        parts, location = split_url(text)
+    except UnusableAddress as error:
         raise MalformedDSN(str(error)) from None
     if not parts.username:
         raise MalformedDSN("it holds no public key")

@@ -15,7 +15,7 @@ from komand_sentry.util.exchange import Response, Unreachable
 LONGEST_WORDS = 500
 LONGEST_NAME = 100
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
-_HTML = re.compile(r"^\s*(<!doctype html|<html|<head|<\?xml)", re.I)
+_HTML = re.compile(r"^\ufeff?\s*(<!doctype html|<html|<head|<\?xml)", re.I)
 _WHITE_SPACE = re.compile(r"\s+")
 
 
@@ -225,9 +225,10 @@ def server_words(response: Response, secrets: tuple[str, ...] = ()) -> str:
 
     Never raises; at most LONGEST_WORDS characters; the secrets are blacked out.
     """
-    text = response.body[: 64 * LONGEST_WORDS].decode("utf-8", errors="replace")
+    # Before anything is cut, or half a secret could stay; and once more after JSON's escapes are read.
+    text = _blacked_out(response.body.decode("utf-8", errors="replace"), secrets)
     try:
-        words = _words(json.loads(response.body))
+        words = _words(json.loads(text))
     except (ValueError, RecursionError):
         words = _html_words(text) if _HTML.search(text) else text
     return _cut(words, secrets)
@@ -272,12 +273,16 @@ def _html_words(text: str) -> str:
 
 
 def _cut(words: str, secrets: tuple[str, ...]) -> str:
+    words = _WHITE_SPACE.sub(" ", _blacked_out(words, secrets)).strip()
+    return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}..."
+
+
+def _blacked_out(words: str, secrets: tuple[str, ...]) -> str:
     for secret in filter(None, secrets):
         words = words.replace(secret, "********")
-    words = _WHITE_SPACE.sub(" ", words).strip()
-    return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}..."
+    return words
 
 
 def _wait_words(response: Response) -> str:
     seconds = response.header("retry-after")
-    return f"{seconds} seconds" if seconds.isdigit() and len(seconds) < 7 else "a minute"
+    return f"{seconds} seconds" if re.fullmatch("[0-9]{1,6}", seconds) else "a minute"

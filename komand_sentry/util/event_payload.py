@@ -43,10 +43,11 @@ def canonical_event(event: Any) -> Any:
         return event
     shaped: Event = {}
     for given_name, value in event.items():
-        name = _LEGACY_NAMES.get(str(given_name), str(given_name))
+        name: str = _LEGACY_NAMES.get(given_name) or given_name
         # A blank text at the top is an input that a person left blank, and Sentry reports some of them as errors.
         if not (isinstance(value, str) and not value.strip()) and value is not None:
-            shaped.setdefault(name, value)
+            # Where both names of an attribute are given, today's counts.
+            shaped[name] = event.get(name) or value
     if isinstance(shaped.get("message"), dict):
         shaped.setdefault("logentry", shaped.pop("message"))
     for name in _WITH_VALUES:
@@ -94,10 +95,23 @@ def _with_values(value: Any) -> Any:
 
 
 def _record(value: Any) -> Any:
-    """An exception, thread or breadcrumb; breadcrumbs carry a time."""
-    if isinstance(value, dict) and "timestamp" in value:
-        return {**value, "timestamp": _timestamp(value["timestamp"])}
-    return value
+    """An exception, whose value may be any JSON, a thread or a breadcrumb, which has a time."""
+    if not isinstance(value, dict):
+        return value
+    shaped = dict(value)
+    if isinstance(shaped.get("value"), (dict, list)):
+        shaped["value"] = _json_text(shaped["value"])
+    if "timestamp" in shaped:
+        shaped["timestamp"] = _timestamp(shaped["timestamp"])
+    return shaped
+
+
+def _json_text(value: Any) -> Any:
+    """The value written as JSON, itself where it cannot be: it is then refused by the schema."""
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return value
 
 
 def _timestamp(value: Any) -> Any:
@@ -115,7 +129,7 @@ def _level(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     text = str(value).strip()
-    if text.isdigit() and len(text) < 4:
+    if re.fullmatch("[0-9]{1,3}", text):
         return _LEVELS.get(int(text) // 10 * 10, value)
     # Upper case is how loggers write it; Sentry knows lower case only.
     return text.lower() if isinstance(value, str) else value
@@ -132,7 +146,7 @@ def _request(value: Any) -> Any:
     if isinstance(shaped.get("query_string"), (dict, list)):
         shaped["query_string"] = _query_string(shaped["query_string"])
     if isinstance(shaped.get("data"), (dict, list)):
-        shaped["data"] = json.dumps(shaped["data"])
+        shaped["data"] = _json_text(shaped["data"])
     if isinstance(shaped.get("cookies"), str):
         shaped["cookies"] = _cookies(shaped["cookies"])
     if isinstance(shaped.get("headers"), list):

@@ -5,6 +5,8 @@ said in that shape without loss is; what the schema does not know (new keys, fre
 `extra` or a frame's `vars`) passes through untouched, nulls included.
 """
 
+import json
+import math
 from typing import Any
 
 Schema = dict[str, Any]
@@ -122,13 +124,14 @@ def _number(value: Any) -> float | _Misfit:
         return _MISFIT
     if isinstance(value, (int, float)):
         return value
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
-        for read in (int, float):
-            try:
-                return read(value)
-            except ValueError:
-                continue
-    return _MISFIT
+    if not isinstance(value, str) or len(value) > _LONGEST_NUMBER:
+        return _MISFIT
+    try:
+        # JSON decides what a number is: unlike int and float it takes no underscores, no names and no other digits.
+        number = json.loads(value.strip())
+    except ValueError:
+        return _MISFIT
+    return number if type(number) is int or (type(number) is float and math.isfinite(number)) else _MISFIT
 
 
 def _boolean(value: Any) -> bool | _Misfit:

@@ -1,0 +1,119 @@
+"""What the end-to-end tests share: steps of the plugin, data of one's own, and a bound on waiting for it."""
+
+import time
+import unittest
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
+
+from sandbox.plugin import Json, PluginServer, action_message, run_plugin
+
+from .exceptions import EXCEPTIONS
+from .target import Target
+
+# Marks everything that this run makes, so that it asserts on nothing else.
+RUN = uuid.uuid4().hex[:12]
+POLL_SECONDS = 0.2
+CALLERS = 4
+
+T = TypeVar("T")
+
+
+class E2ECase(unittest.TestCase):
+    target: ClassVar[Target]
+    server: ClassVar[PluginServer]
+
+    def __init__(self, methodName: str = "runTest") -> None:  # noqa: N803 - unittest's own name
+        super().__init__(methodName)
+        # unittest then counts a failure as expected and a success as a failure.
+        self.__unittest_expecting_failure__ = self.reason is not None
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}.{self._testMethodName}"
+
+    @property
+    def reason(self) -> str | None:
+        """Why the server under test cannot serve this test, None where it should."""
+        return EXCEPTIONS.get((self.target.server, self.name))
+
+    def need(self, *names: str) -> None:
+        """Reports the test as not run where the server's owner did not give what it takes."""
+        if missing := [f"SENTRY_E2E_{name}" for name in names if name not in self.target]:
+            self.skipTest(f"needs {', '.join(missing)}")
+
+    def start(self, name: str, params: Json, token: str = "TOKEN") -> Json:  # noqa: S107 - the name of a variable
+        """Runs a step in HTTP mode; the body of its answer."""
+        return self.server.run(name, action_message(name, params, self.target.connection(token)))
+
+    def step(self, name: str, params: Json, token: str = "TOKEN") -> Json:  # noqa: S107 - the name of a variable
+        """Runs a step that should succeed; its output."""
+        return self.output_of(self.start(name, params, token))
+
+    def step_by_stdin(self, name: str, params: Json) -> Json:
+        return self.output_of(run_plugin("run", action_message(name, params, self.target.connection())))
+
+    def output_of(self, body: Json) -> Json:
+        self.assertEqual(body["status"], "ok", body.get("error"))
+        output: Json = body["output"]
+        return output
+
+    def failure(self, name: str, params: Json, token: str = "TOKEN") -> Json:  # noqa: S107 - the name of a variable
+        """Runs a step that should fail, with cause and assistance; these and data."""
+        body = self.start(name, params, token)
+        self.assertEqual(body["status"], "error", body.get("output"))
+        exception: Json = body["exception"]
+        self.assertTrue(exception["cause"] and exception["assistance"], exception)
+        self.assertNotIn(self.target.values.get(token, token), str(body), "the token is in the answer")
+        return exception
+
+    def submit(self, case: str, event: Json, **inputs: Any) -> str:
+        """Submits an event of this run, marked by the tags `e2e_run` and `e2e_case`; its ID."""
+        event = {"fingerprint": [RUN, case], **event}
+        event = {**event, "tags": {**event.get("tags", {}), "e2e_run": RUN, "e2e_case": f"{case}-{RUN}"}}
+        params = {"dsn": self.target["DSN"], "event_json": event, **inputs}
+        event_id: str = self.step("submit_event", params)["id"]
+        return event_id
+
+    def submit_many(self, count: int, event: Callable[[int], tuple[str, Json]]) -> list[str]:
+        with ThreadPoolExecutor(CALLERS) as pool:
+            return list(pool.map(lambda number: self.submit(*event(number)), range(count)))
+
+    def list_issues(self, **more: Any) -> Json:
+        slugs = {"organization_slug": self.target["ORG"], "project_slug": self.target["PROJECT"]}
+        return self.step("list_project_issues", {**slugs, **more})
+
+    def issues(self, **more: Any) -> list[Json]:
+        issues: list[Json] = self.list_issues(**more)["issues"]
+        return issues
+
+    def events(self, issue_id: str, **more: Any) -> list[Json]:
+        events: list[Json] = self.step("list_issue_events", {"issue_id": issue_id, **more})["events"]
+        return events
+
+    def issue_of(self, case: str, **more: Any) -> Json:
+        """The one issue of a case, as soon as the server shows it."""
+        found = self.eventually(lambda: self.issues(query=f"e2e_case:{case}-{RUN}", **more), f"the issue of {case}")
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def new_issue(self, case: str, **event: Any) -> Json:
+        self.submit(case, {"message": f"{case} of run {RUN}", **event})
+        return self.issue_of(case)
+
+    def event_of(self, issue: Json, event_id: str) -> Json:
+        """An event of an issue, as soon as the server shows it."""
+        return self.eventually(
+            lambda: next((event for event in self.events(issue["id"]) if event["eventID"] == event_id), None),
+            f"event {event_id}",
+        )
+
+    def eventually(self, look: Callable[[], T | None], what: str) -> T:
+        """What `look` finds, within the time that the server is given to process events."""
+        deadline = time.monotonic() + self.target.seconds
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                self.fail(f"{what} did not show within {self.target.seconds:g} s")
+            time.sleep(POLL_SECONDS)
+        return found

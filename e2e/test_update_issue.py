@@ -1,0 +1,77 @@
+"""update_issue: each field, read back from the server."""
+
+from typing import Any
+
+from sandbox.plugin import Json
+
+from .case import RUN, E2ECase
+
+
+class TestUpdateIssue(E2ECase):
+    def setUp(self) -> None:
+        self.case = f"update-{self._testMethodName.removeprefix('test_').replace('_', '-')}"
+        self.issue_id: str = self.new_issue(self.case, release=f"e2e@{RUN}")["id"]
+
+    def update(self, **attributes: Any) -> Json:
+        """Updates the issue; the answer must agree with what the server lists afterwards, which is returned."""
+        answer = self.step("update_issue", {"issue_id": self.issue_id, **attributes})["issue"]
+        listed = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]
+        for key in ("status", "assignedTo", "isBookmarked", "isSubscribed", "hasSeen", "isPublic"):
+            self.assertEqual(answer.get(key), listed.get(key), key)
+        return listed
+
+    def test_every_status(self) -> None:
+        for status, reported in (("resolved", "resolved"), ("unresolved", "unresolved"), ("ignored", "ignored")):
+            self.assertEqual(self.update(status=status)["status"], reported)
+        self.update(status="unresolved")
+        issue = self.update(status="resolvedInNextRelease")
+        self.assertEqual((issue["status"], issue["statusDetails"].get("inNextRelease")), ("resolved", True))
+
+    def test_assign_to_a_user_by_email_and_id_and_un_assign(self) -> None:
+        self.need("USER_EMAIL", "USER_ID", "USER_NAME")
+        for actor in (self.target["USER_EMAIL"], self.target["USER_ID"], self.target["USER_NAME"]):
+            assigned = self.update(assignedTo=actor)["assignedTo"]
+            self.assertEqual((assigned["type"], assigned["id"]), ("user", self.target["USER_ID"]))
+            self.assertEqual(assigned["email"], self.target["USER_EMAIL"])
+            self.assertTrue(assigned["name"])
+            self.assertNotIn("assignedTo", self.update(unassign=True))
+
+    def test_assign_to_a_team(self) -> None:
+        self.need("TEAM_ID")
+        assigned = self.update(assignedTo=f"team:{self.target['TEAM_ID']}")["assignedTo"]
+        self.assertEqual((assigned["type"], assigned["id"]), ("team", self.target["TEAM_ID"]))
+        self.assertNotIn("assignedTo", self.update(unassign=True))
+
+    def test_flags_are_set_and_cleared(self) -> None:
+        for flag in ("hasSeen", "isBookmarked", "isSubscribed", "isPublic"):
+            for value in (True, False):
+                with self.subTest(flag=flag, value=value):
+                    self.assertIs(self.update(**{flag: value})[flag], value)
+
+    def test_a_shared_issue_has_a_share_id(self) -> None:
+        self.assertTrue(self.update(isPublic=True)["shareId"])
+        self.assertNotIn("shareId", self.update(isPublic=False))
+
+    def test_what_was_not_given_stays(self) -> None:
+        self.update(isBookmarked=True, status="ignored")
+        issue = self.update(hasSeen=False, status="", assignedTo="")
+        self.assertEqual((issue["isBookmarked"], issue["status"]), (True, "ignored"))
+
+    def test_the_servers_own_permalink_names_the_issue(self) -> None:
+        permalink = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]["permalink"]
+        output = self.step("update_issue", {"issue_id": permalink, "isBookmarked": True})
+        self.assertEqual((output["issue"]["id"], output["issue"]["isBookmarked"]), (self.issue_id, True))
+
+    def test_by_stdin(self) -> None:
+        output = self.step_by_stdin("update_issue", {"issue_id": self.issue_id, "status": "ignored"})
+        self.assertEqual(output["issue"]["status"], "ignored")
+
+    def test_an_assignee_who_is_nobody(self) -> None:
+        params = {"issue_id": self.issue_id, "assignedTo": f"{RUN}@example.com"}
+        refusal = self.failure("update_issue", params)
+        self.assertIn("(400)", refusal["cause"])
+        self.assertIn("assignedTo", refusal["data"])
+
+    def test_a_missing_issue(self) -> None:
+        refusal = self.failure("update_issue", {"issue_id": "999999999", "hasSeen": True})
+        self.assertIn("(404)", refusal["cause"])

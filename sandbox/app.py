@@ -1,0 +1,74 @@
+"""The Flask application: the blueprints, and what is answered when no view is found or a view refuses."""
+
+from flask import Flask, Request, Response, jsonify, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from .auth import ApiError
+from .events import events
+from .ingest import ingest
+from .issues import issues
+from .lookups import lookups
+from .store import Store
+
+
+class SandboxRequest(Request):
+    max_content_length = None  # the server bounds the body before the application sees it
+
+
+def create_app(store: Store, quota: int | None = None) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.request_class = SandboxRequest
+    app.config["QUOTA"] = quota
+    app.extensions["store"] = store
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    for blueprint in (ingest, issues, events, lookups):
+        app.register_blueprint(blueprint)
+    app.add_url_rule("/_health/", view_func=lambda: Response("ok", mimetype="text/plain"), endpoint="health")
+    app.before_request(refuse_missing_slash)
+    app.register_error_handler(ApiError, answer_api_error)
+    app.register_error_handler(HTTPException, answer_http_error)
+    return app
+
+
+def refuse_missing_slash() -> Response | None:
+    """Sentry does not redirect to the path with a slash: the web API hints at it, other pages have their own rules."""
+    if request.path.endswith("/"):
+        return None
+    if not request.path.startswith("/api/0/"):
+        return answer_web_page()
+    hint = f"Route not found, did you forget a trailing slash? try: {request.path}/"
+    if request.mimetype == "application/json":
+        return answer(404, {"info": hint})
+    return Response(hint, 404, mimetype="text/plain")
+
+
+def answer(status: int, body: object, headers: dict[str, str] | None = None) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    response.headers.update(headers or {})
+    return response
+
+
+def answer_web_page() -> Response:
+    """Outside the API there is the user interface: a login redirect, and no POST without its CSRF token."""
+    if request.method not in ("GET", "HEAD"):
+        return Response("<!DOCTYPE html><title>403</title><h1>CSRF Verification Failed</h1>", 403, mimetype="text/html")
+    return Response("", 302, {"Location": "/auth/login/"}, mimetype="text/html")
+
+
+def answer_api_error(error: ApiError) -> Response:
+    return answer(error.status, error.body, error.headers)
+
+
+def answer_http_error(error: HTTPException) -> Response:
+    in_api = request.path.startswith("/api/0/")
+    if isinstance(error, NotFound):
+        return Response("", 404, mimetype="text/html") if in_api else answer_web_page()
+    if isinstance(error, MethodNotAllowed):
+        if not in_api:
+            return Response("", 405, {"Allow": ", ".join(error.valid_methods or [])})
+        return answer(405, {"detail": f'Method "{request.method}" not allowed.'})
+    if error.code is not None and error.code < 500:
+        return answer(error.code, {"detail": error.description})
+    return answer(500, {"detail": "Internal Error", "errorId": None})

@@ -1,0 +1,194 @@
+"""Who calls, what the token allows, and which objects the caller may touch.
+
+The order is Sentry's: the token first (401), then its scopes (403), then the object (404 when it does not exist or
+does not hang together, 403 when it belongs to an organization that the caller is not a member of).
+"""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from flask import current_app, g, request
+
+from .store import Row, Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ApiError(Exception):
+    """An answer other than success, with the body that Sentry gives."""
+
+    def __init__(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, body)
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+def bad_request(detail: str) -> ApiError:
+    return ApiError(400, {"detail": detail})
+
+
+def forbidden() -> ApiError:
+    return ApiError(403, {"detail": "You do not have permission to perform this action."})
+
+
+def not_found(detail: str = "The requested resource does not exist") -> ApiError:
+    return ApiError(404, {"detail": detail})
+
+
+def unauthorized(detail: str) -> ApiError:
+    # The x keeps browsers from asking for a password.
+    return ApiError(401, {"detail": detail}, {"WWW-Authenticate": 'xBasic realm="api"'})
+
+
+@dataclass(frozen=True)
+class Caller:
+    user: Row
+    scopes: frozenset[str]
+
+    @property
+    def id(self) -> int:
+        return cast(int, self.user["id"])
+
+
+def the_store() -> Store:
+    return cast(Store, current_app.extensions["store"])
+
+
+def the_caller() -> Caller:
+    return cast(Caller, g.caller)
+
+
+def authenticate() -> Caller | None:
+    """The owner of the bearer token, None when no credentials are sent."""
+    words = request.headers.get("Authorization", "").split()
+    if not words or words[0].lower() not in ("bearer", "basic"):
+        return None
+    if words[0].lower() == "basic":
+        raise unauthorized("API key is not valid")  # legacy organization API keys do not exist here
+    if len(words) == 1:
+        raise unauthorized("Invalid token header. No credentials provided.")
+    if len(words) > 2:
+        raise unauthorized("Invalid token header. Token string should not contain spaces.")
+    token = the_store().one("SELECT * FROM token WHERE token = ?", words[1])
+    if token is None:
+        raise unauthorized("Invalid token")
+    if token["expires"] is not None and token["expires"] < time.time():
+        raise unauthorized("Token expired")
+    user = the_store().one("SELECT * FROM user WHERE id = ?", token["user"])
+    if user is None or not user["active"]:
+        raise unauthorized("User inactive or deleted")
+    return Caller(user, frozenset(token["scopes"].split()))
+
+
+SCOPES: dict[str, dict[str, tuple[str, ...]]] = {
+    kind: {
+        "GET": (f"{kind}:read", f"{kind}:write", f"{kind}:admin"),
+        "PUT": (f"{kind}:write", f"{kind}:admin"),
+        "POST": (f"{kind}:write", f"{kind}:admin"),
+        "DELETE": (f"{kind}:admin",),
+    }
+    for kind in ("event", "member", "org", "project", "team")
+}
+SCOPES["release"] = {
+    "GET": (*SCOPES["project"]["GET"], "project:releases", "org:ci"),
+    "POST": (*SCOPES["project"]["POST"], "project:releases", "org:ci"),
+}
+SCOPES["user"] = {"GET": ()}  # any token
+
+
+def needs(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a view run only for a token that holds one of the scopes of `kind` for the request's method."""
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            caller = authenticate()
+            if caller is None:
+                raise unauthorized("Authentication credentials were not provided.")
+            wanted = SCOPES[kind]["GET" if request.method == "HEAD" else request.method]
+            if wanted and not caller.scopes.intersection(wanted):
+                raise forbidden()
+            g.caller = caller
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def is_member(user: int, organization: int) -> bool:
+    return bool(the_store().one("SELECT 1 FROM member WHERE user = ? AND organization = ?", user, organization))
+
+
+def find_organization(id_or_slug: str) -> Row:
+    row = the_store().one("SELECT * FROM organization WHERE slug = ? OR CAST(id AS TEXT) = ?", id_or_slug, id_or_slug)
+    if row is None:
+        raise not_found()
+    if not is_member(the_caller().id, row["id"]):
+        raise forbidden()
+    return row
+
+
+def find_project(organization: str, id_or_slug: str) -> tuple[Row, Row]:
+    org = find_organization(organization)
+    sql = "SELECT * FROM project WHERE organization = ? AND (slug = ? OR CAST(id AS TEXT) = ?)"
+    row = the_store().one(sql, org["id"], id_or_slug, id_or_slug)
+    if row is None:
+        raise not_found()
+    return org, row
+
+
+def issue_by_short_id(organization: int, short_id: str) -> Row | None:
+    """PUMP-STATION-1A: the project's slug and a number in base 32 without I, L, O and U (Douglas Crockford's)."""
+    match = re.fullmatch(r"(.+)[-_ ]([0-9A-Za-z]{1,12})", short_id)
+    number = decode_base32(match[2]) if match else None
+    if match is None or number is None:
+        return None
+    sql = """SELECT issue.* FROM issue JOIN project ON project.id = issue.project
+        WHERE project.organization = ? AND project.slug = ? AND issue.short_id = ?"""
+    return the_store().one(sql, organization, match[1].lower(), number)
+
+
+BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def encode_base32(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 32)
+        digits = BASE32[digit] + digits
+    return digits or "0"
+
+
+def decode_base32(text: str) -> int | None:
+    number = 0
+    for char in text.upper():
+        if char not in BASE32:
+            return None
+        number = number * 32 + BASE32.index(char)
+    return number if number < 2**63 else None
+
+
+def find_issue(organization: str | None, issue_id: str) -> tuple[Row, Row, Row]:
+    """Organization, project and issue of `/issues/{id}/` (numeric only) or `/organizations/{org}/issues/{id}/`."""
+    store = the_store()
+    org = find_organization(organization) if organization is not None else None
+    if issue_id.isascii() and issue_id.isdigit():
+        # SQLite cannot bind a number beyond 64 bits; no issue has such an id.
+        issue = store.one("SELECT * FROM issue WHERE id = ?", int(issue_id)) if len(issue_id) < 19 else None
+    else:
+        issue = issue_by_short_id(org["id"], issue_id) if org is not None else None
+    if issue is None:
+        raise not_found()
+    project = cast(Row, store.one("SELECT * FROM project WHERE id = ?", issue["project"]))
+    if org is None:
+        org = cast(Row, store.one("SELECT * FROM organization WHERE id = ?", project["organization"]))
+        if not is_member(the_caller().id, org["id"]):
+            raise forbidden()
+    elif org["id"] != project["organization"]:
+        raise not_found()
+    return org, project, issue

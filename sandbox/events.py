@@ -1,0 +1,81 @@
+"""Events of an issue and of a project.
+
+Lists are newest first, in the simple form unless `full=1|true`, with cursors of the form `0:100:0`.
+"""
+
+import re
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, jsonify, request
+
+from .auth import find_issue, find_project, needs, not_found, the_store
+from .ingest import parse_event_id
+from .issues import event_filters, is_true, issue_route
+from .pagination import offset_page, requested_per_page, respond
+from .search import Clause, Conditions, compile_query
+from .serializers import detail_event_json, full_event_json, simple_event_json
+from .store import Row
+
+events = Blueprint("events", __name__, url_prefix="/api/0")
+
+NEWEST_FIRST = "ORDER BY event.timestamp DESC, event.id DESC"
+EVENTS = "SELECT event.* FROM event JOIN issue ON issue.id = event.issue"
+
+
+def list_events(owner: Clause, conditions: Conditions) -> Response:
+    where, values = conditions.where()
+
+    def fetch(offset: int, count: int) -> Sequence[Row]:
+        sql = f"{EVENTS} WHERE {owner[0]} AND {where} {NEWEST_FIRST} LIMIT ? OFFSET ?"
+        return the_store().all(sql, *owner[1], *values, count, offset)
+
+    serialize = full_event_json if is_true("full") else simple_event_json
+    return respond(offset_page(fetch, requested_per_page()), serialize)
+
+
+@issue_route("events/", "GET")
+def issue_events(organization: str | None, issue_id: str, _alias: str) -> Response:
+    """`query` (an event id finds that event), `environment` (unknown: no events), `start`/`end`/`statsPeriod`."""
+    _, _, issue = find_issue(organization, issue_id)
+    query = request.args.get("query", "").strip()
+    event_id = parse_event_id(query)
+    conditions = Conditions(event=[("event.event_id = ?", (event_id,))]) if event_id else compile_query(query, True)
+    return list_events(("event.issue = ?", (issue["id"],)), event_filters(conditions, windowed=True))
+
+
+@issue_route("events/<event_id>/", "GET")
+def issue_event(organization: str | None, issue_id: str, event_id: str, _alias: str) -> Response:
+    """`latest`, `oldest`, `recommended` (here: the latest) or an event id; other words are no route in Sentry."""
+    org, _, issue = find_issue(organization, issue_id)
+    where, values = event_filters(Conditions(event=[("event.issue = ?", (issue["id"],))]), windowed=False).where()
+    order = NEWEST_FIRST
+    if event_id == "oldest":
+        order = "ORDER BY event.timestamp, event.id"
+    elif event_id not in ("latest", "recommended"):
+        where, values = f"{where} AND event.event_id = ?", (*values, parse_event_id(event_id))
+    row = the_store().one(f"{EVENTS} WHERE {where} {order} LIMIT 1", *values)
+    if row is None:
+        raise not_found("Event not found" if is_event_name(event_id) else "The requested resource does not exist")
+    return jsonify(detail_event_json(row, org["id"]))
+
+
+def is_event_name(text: str) -> bool:
+    return re.fullmatch(r"latest|oldest|recommended|\d+|[A-Fa-f0-9-]{32,36}", text) is not None
+
+
+@events.get("/projects/<organization>/<project>/events/")
+@needs("project")
+def project_events(organization: str, project: str) -> Response:
+    _, row = find_project(organization, project)
+    return list_events(("event.project = ?", (row["id"],)), event_filters(Conditions(), windowed=True))
+
+
+@events.get("/projects/<organization>/<project>/events/<event_id>/")
+@needs("project")
+def project_event(organization: str, project: str, event_id: str) -> Response:
+    org, row = find_project(organization, project)
+    sql = "SELECT * FROM event WHERE project = ? AND event_id = ?"
+    event = the_store().one(sql, row["id"], parse_event_id(event_id))
+    if event is None:
+        raise not_found("Event not found")
+    return jsonify(detail_event_json(event, org["id"]))

@@ -1,0 +1,431 @@
+"""Ingestion as Relay does it: `POST /api/{project_id}/store/` and `POST /api/{project_id}/envelope/`.
+
+Relay answers errors as {"detail", "causes"}; a bad optional attribute never fails the request: the normaliser (Relay's
+own, from the package sentry-relay) nulls it and notes it in the event's `errors`. What differs from a real server:
+
+* An event is processed before the answer, so it can be read at once. Sentry queues it and answers first.
+* An unknown key is refused at once. Relay accepts its first requests with 200 while it asks Sentry about the key.
+* `GET /store/` and the minidump, security report and similar endpoints are left out, and so are inbound filters.
+* Of an envelope only the item `event` is kept; transactions, sessions, attachments etc. are accepted and dropped.
+"""
+
+import base64
+import binascii
+import json
+import re
+import time
+import uuid
+import zlib
+from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit
+
+import sentry_relay.exceptions
+from flask import Blueprint, Response, current_app, jsonify, request
+from sentry_relay.processing import StoreNormalizer
+
+from . import grouping
+from .auth import ApiError, the_store
+from .grouping import Json
+from .store import Row
+
+MAX_EVENT = 1024 * 1024
+MAX_BODY = 20 * 1024 * 1024
+PROTOCOL_VERSION = 7
+MAX_SECONDS_IN_FUTURE = 60
+MAX_SECONDS_IN_PAST = 30 * 24 * 3600
+RETRY_AFTER = 60
+LEGACY_PYTHON_CLIENTS = ("raven-python/", "sentry-python/")  # these send NaN and Infinity in JSON
+
+ingest = Blueprint("ingest", __name__, url_prefix="/api/<int:project_id>")
+
+
+def relay_error(status: int, detail: str, *causes: str, headers: dict[str, str] | None = None) -> ApiError:
+    return ApiError(status, {"detail": detail, **({"causes": list(causes)} if causes else {})}, headers)
+
+
+# --- who sends
+
+
+def parse_auth_header(header: str, name: str) -> dict[str, str]:
+    """`Sentry sentry_version=7, sentry_key=...` -> its fields."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "sentry":
+        raise relay_error(401, f"bad {name} header", "bad x-sentry-auth header")
+    fields = (item.split("=", 1) for item in rest.split(",") if "=" in item)
+    return {key.strip(): value.strip() for key, value in fields}
+
+
+def credentials() -> dict[str, str] | None:
+    """The one authentication payload of the request, None without any; Relay refuses two."""
+    found: list[dict[str, str]] = []
+    if "X-Sentry-Auth" in request.headers:
+        found.append(parse_auth_header(request.headers["X-Sentry-Auth"], "x-sentry-auth"))
+    authorization = request.headers.get("Authorization", "")
+    if authorization.lower().startswith("sentry "):
+        found.append(parse_auth_header(authorization, "x-sentry-auth"))
+    elif request.authorization and request.authorization.type == "basic":
+        found.append({"sentry_key": request.authorization.username or ""})
+    if b"sentry_" in request.query_string:
+        found.append(request.args.to_dict())
+    if len(found) > 1:
+        raise relay_error(401, "multiple authorization payloads detected")
+    return found[0] if found else None
+
+
+def checked_key(auth: dict[str, str]) -> str:
+    if "sentry_key" not in auth:
+        raise relay_error(401, "bad x-sentry-auth header", "missing sentry_key")
+    version = auth.get("sentry_version", str(PROTOCOL_VERSION))
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,4})?", version):
+        raise relay_error(401, "bad x-sentry-auth header", "invalid protocol version")
+    if float(version) > PROTOCOL_VERSION:
+        raise relay_error(400, f"unsupported protocol version ({version})")
+    if not re.fullmatch("[0-9a-fA-F]{32}", auth["sentry_key"]):
+        raise relay_error(400, "bad sentry DSN public key")
+    return auth["sentry_key"].lower()
+
+
+def project_key(project_id: int, public: str) -> Row:
+    row = the_store().one("SELECT * FROM project_key WHERE public = ? AND project = ?", public, min(project_id, 2**62))
+    if row is None:
+        raise relay_error(403, "event submission rejected with_reason: ProjectId")
+    return row
+
+
+# --- what is sent
+
+
+def too_large() -> NoReturn:
+    raise relay_error(413, "failed to read request body", "A payload reached size limit.")
+
+
+def inflate(data: bytes, window_bits: int, limit: int) -> bytes:
+    """Decompress without ever holding more than the limit; the stream must be complete."""
+    decompressor = zlib.decompressobj(window_bits)
+    result = decompressor.decompress(data, limit + 1)
+    if len(result) > limit:
+        too_large()
+    if not decompressor.eof:
+        raise zlib.error("incomplete stream")
+    return result
+
+
+def decoded_body(limit: int) -> bytes:
+    """The body without its Content-Encoding."""
+    body = request.get_data()
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in ("gzip", "deflate"):
+        try:
+            # 31: a gzip header is expected; deflate on the web is zlib's format.
+            return inflate(body, 31 if encoding == "gzip" else zlib.MAX_WBITS, limit)
+        except zlib.error as error:
+            raise relay_error(400, "failed to read request body", str(error)) from None
+    if encoding not in ("", "identity", "utf-8"):
+        raise relay_error(415, f"unsupported content encoding: {encoding}")
+    if len(body) > limit:
+        too_large()
+    return body
+
+
+def without_raven_encoding(body: bytes) -> bytes:
+    """raven sends base64 of JSON, or of zlib-compressed JSON."""
+    if not body or body.startswith(b"{"):
+        return body
+    try:
+        binary = base64.b64decode(body, validate=True)
+        return binary if binary.startswith(b"{") else inflate(binary, zlib.MAX_WBITS, MAX_EVENT)
+    except (binascii.Error, zlib.error) as error:
+        raise relay_error(400, "invalid request body", str(error)) from None
+
+
+def parse_event_id(value: object) -> str | None:
+    """32 hex digits or a dashed UUID, any case -> 32 lower-case hex digits; None when malformed."""
+    if not isinstance(value, str) or not re.fullmatch(
+        "[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}", value
+    ):
+        return None
+    return uuid.UUID(value).hex
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"unexpected constant {name}")
+
+
+def parse_json_object(data: bytes, client: str) -> Json:
+    lenient = client.startswith(LEGACY_PYTHON_CLIENTS)
+    try:
+        value = json.loads(data, parse_constant=None if lenient else refuse_constant)
+    except RecursionError:
+        raise ValueError("recursion limit exceeded") from None
+    if not isinstance(value, dict):
+        raise ValueError("invalid type, expected an object")
+    return value
+
+
+def parse_event(data: bytes, client: str) -> Json:
+    """JSON whose event_id, when there is one, is well formed: all that Relay looks at before it answers."""
+    try:
+        event = parse_json_object(data, client)
+        if event.get("event_id") is not None:
+            event["event_id"] = parse_event_id(event["event_id"])
+            if event["event_id"] is None:
+                raise ValueError("UUID parsing failed")
+    except ValueError as error:
+        raise relay_error(400, f"invalid JSON data: {error}", str(error)) from None
+    return event
+
+
+def bad_envelope(cause: str) -> ApiError:
+    return relay_error(400, "invalid event envelope", cause)
+
+
+def split_line(data: bytes) -> tuple[bytes, bytes]:
+    line, _, rest = data.partition(b"\n")
+    return line, rest
+
+
+def envelope_header(body: bytes) -> Json:
+    """The first line, with the key of its `dsn` and the name of the client taken out."""
+    line, _ = split_line(body)
+    if not line.strip():
+        raise bad_envelope("missing envelope header")
+    try:
+        header = parse_json_object(line, "")
+    except ValueError:
+        raise bad_envelope("invalid envelope header") from None
+    if header.get("event_id") is not None:
+        header["event_id"] = parse_event_id(header["event_id"])
+        if header["event_id"] is None:
+            raise bad_envelope("invalid envelope header")
+    sdk = header.get("sdk")
+    header["client"] = f"{sdk.get('name')}/{sdk.get('version')}" if isinstance(sdk, dict) else ""
+    try:
+        header["dsn_key"] = urlsplit(str(header["dsn"])).username or "" if header.get("dsn") else None
+    except ValueError:
+        raise bad_envelope("invalid envelope header") from None
+    return header
+
+
+def envelope_items(body: bytes) -> list[tuple[Json, bytes]]:
+    """Each item: a line of JSON, then the payload (`length` bytes, or up to the end of the line) and a newline."""
+    items = []
+    _, rest = split_line(body)
+    while rest.strip(b"\n"):
+        line, rest = split_line(rest.lstrip(b"\n"))
+        try:
+            header = parse_json_object(line, "")
+            length = header.get("length")
+            if not isinstance(header["type"], str) or isinstance(length, bool) or not isinstance(length, int | None):
+                raise ValueError
+        except (ValueError, KeyError):
+            raise bad_envelope("invalid item header") from None
+        if length is None:
+            payload, rest = split_line(rest)
+        else:
+            if not 0 <= length <= len(rest):
+                raise bad_envelope("unexpected end of file")
+            payload, rest = rest[:length], rest[length:]
+            if rest and not rest.startswith(b"\n"):
+                raise bad_envelope("missing newline after header or payload")
+        items.append((header, payload))
+    return items
+
+
+# --- endpoints
+
+
+@ingest.post("/store/")
+def store_event(project_id: int) -> Response:
+    if request.mimetype == "application/x-sentry-envelope":
+        return store_envelope(project_id)
+    auth = credentials()
+    if auth is None:
+        raise relay_error(401, "missing authorization information")
+    public, client = checked_key(auth), auth.get("sentry_client", "")
+    body = without_raven_encoding(decoded_body(MAX_EVENT))
+    if not body:
+        raise relay_error(400, "empty request body")
+    event = parse_event(body, client)
+    event["event_id"] = event.get("event_id") or uuid.uuid4().hex
+    return accept(project_key(project_id, public), event["event_id"], event, client)
+
+
+@ingest.post("/envelope/")
+def store_envelope(project_id: int) -> Response:
+    auth = credentials()
+    public = checked_key(auth) if auth else None
+    body = decoded_body(MAX_BODY)
+    header = envelope_header(body)
+    dsn_key = header["dsn_key"]
+    if public is None:
+        if dsn_key is None:
+            line = split_line(body)[0]
+            cause = f"missing field `dsn` at line 1 column {len(line)}"
+            raise relay_error(401, "bad envelope authentication header", cause)
+        public = checked_key({"sentry_key": dsn_key})
+    elif dsn_key is not None and dsn_key.lower() != public:
+        raise bad_envelope("public key header mismatch between envelope and request")
+    client = (auth or {}).get("sentry_client") or header["client"]
+    event = next((payload for item, payload in envelope_items(body) if item["type"] == "event"), None)
+    parsed = None if event is None else parse_event(event, client)
+    event_id = header.get("event_id")
+    if parsed is not None:
+        event_id = event_id or parsed.get("event_id") or uuid.uuid4().hex
+        parsed["event_id"] = event_id
+    key = project_key(project_id, public)
+    if event is not None and len(event) > MAX_EVENT:
+        about = "https://develop.sentry.dev/sdk/envelopes/#size-limits"
+        raise relay_error(413, f"envelope exceeded size limits for type 'event' ({about})")
+    return accept(key, event_id, parsed, client)
+
+
+def accept(key: Row, event_id: str | None, event: Json | None, client: str) -> Response:
+    """Count the event against the key's quota, process it and answer with its id."""
+    if event is not None:
+        quota = current_app.config["QUOTA"]
+        if quota is not None and key["accepted"] >= quota:
+            raise relay_error(
+                429,
+                "Sentry dropped data due to a quota or internal rate limit being reached. This will not affect your "
+                "application. See https://docs.sentry.io/product/accounts/quotas/ for more information.",
+                headers={
+                    "Retry-After": str(RETRY_AFTER),
+                    "X-Sentry-Rate-Limits": f"{RETRY_AFTER}:default;error;security:key",
+                },
+            )
+        normalized = normalize(key, event, client)
+        with the_store().transaction():
+            the_store().run("UPDATE project_key SET accepted = accepted + 1 WHERE id = ?", key["id"])
+            if normalized is not None:
+                save_event(key["project"], normalized)
+    return jsonify({"id": event_id} if event_id else {})
+
+
+# --- processing
+
+
+def normalize(key: Row, event: Json, client: str) -> Json | None:
+    """The event as Relay normalises it; None for what Relay drops after its answer (such as a transaction)."""
+    normalizer = StoreNormalizer(
+        project_id=key["project"],
+        key_id=str(key["id"]),
+        key=key["public"],
+        client=client or None,
+        client_ip=request.remote_addr,
+        user_agent=request.headers.get("User-Agent"),
+        protocol_version=str(PROTOCOL_VERSION),
+        max_secs_in_future=MAX_SECONDS_IN_FUTURE,
+        max_secs_in_past=MAX_SECONDS_IN_PAST,
+        enable_trimming=True,
+        normalize_user_agent=True,
+        remove_other=True,
+        is_renormalize=False,
+    )
+    try:
+        normalized = normalizer.normalize_event(raw_event=json.dumps(event))
+    except (sentry_relay.exceptions.RelayError, ValueError):
+        return None
+    return None if normalized.get("type") == "transaction" else cast(Json, normalized)
+
+
+def save_event(project_id: int, event: Json) -> None:
+    """Store the event once, in the issue of its hash. A repeated event_id is dropped, as by Sentry's consumer."""
+    store = the_store()
+    if store.one("SELECT 1 FROM event WHERE project = ? AND event_id = ?", project_id, event["event_id"]):
+        return
+    summary, group_hash = grouping.summarize(event), grouping.hash_of(event)
+    store.run("UPDATE project SET first_event = COALESCE(first_event, ?) WHERE id = ?", event["received"], project_id)
+    release_id = save_release(project_id, event)
+    issue_id = store.scalar("SELECT issue FROM issue_hash WHERE project = ? AND hash = ?", project_id, group_hash)
+    if issue_id is None:
+        issue_id = create_issue(project_id, event)
+        store.run("INSERT INTO issue_hash VALUES (?, ?, ?)", project_id, group_hash, issue_id)
+    update_issue(issue_id, event, summary, release_id)
+    tags = grouping.tags_of(event)
+    row_id = store.run(
+        """INSERT INTO event (event_id, project, issue, timestamp, environment, user_key, message, hashes, data)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        event["event_id"], project_id, issue_id, event["timestamp"], event.get("environment"), dict(tags).get("user"),
+        summary.message, json.dumps([group_hash]), json.dumps(event),
+    )  # fmt: skip
+    fields = grouping.searchable_fields(event, summary)
+    rows = [(row_id, key, value, True) for key, value in tags] + [(row_id, key, value, False) for key, value in fields]
+    store.run_many("INSERT INTO event_key VALUES (?, ?, ?, ?)", cast(list[tuple[Any, ...]], rows))
+
+
+def save_release(project_id: int, event: Json) -> int | None:
+    """Sentry knows a release from the first event that names it."""
+    version = event.get("release")
+    if not version:
+        return None
+    store = the_store()
+    organization = store.scalar("SELECT organization FROM project WHERE id = ?", project_id)
+    store.run(
+        "INSERT OR IGNORE INTO release (organization, version, created) VALUES (?, ?, ?)",
+        organization, version, event["received"],
+    )  # fmt: skip
+    release_id = store.scalar("SELECT id FROM release WHERE organization = ? AND version = ?", organization, version)
+    store.run("INSERT OR IGNORE INTO release_project VALUES (?, ?)", release_id, project_id)
+    return cast(int, release_id)
+
+
+def default_priority(level: str) -> str:
+    return {"fatal": "high", "error": "high", "warning": "medium"}.get(level, "low")
+
+
+def create_issue(project_id: int, event: Json) -> int:
+    store = the_store()
+    store.run("UPDATE project SET last_short_id = last_short_id + 1 WHERE id = ?", project_id)
+    return store.run(
+        """INSERT INTO issue (project, short_id, first_seen, last_seen, first_release, priority)
+        SELECT id, last_short_id, ?, ?, ?, ? FROM project WHERE id = ?""",
+        event["timestamp"], event["timestamp"], event.get("release"), default_priority(event["level"]), project_id,
+    )  # fmt: skip
+
+
+def update_issue(issue_id: int, event: Json, summary: grouping.Summary, release_id: int | None) -> None:
+    """The issue shows its newest event and counts all."""
+    store = the_store()
+    store.run(
+        """UPDATE issue SET type = ?, title = ?, culprit = ?, metadata = ?, level = ?, logger = ?, platform = ?,
+        unhandled = ?, times_seen = times_seen + 1, first_seen = MIN(first_seen, ?), last_seen = MAX(last_seen, ?),
+        last_release = COALESCE(?, last_release) WHERE id = ?""",
+        summary.type, summary.title, summary.culprit, json.dumps(summary.metadata), event["level"],
+        event.get("logger") or None, event.get("platform"), grouping.is_unhandled(event), event["timestamp"],
+        event["timestamp"], event.get("release"), issue_id,
+    )  # fmt: skip
+    issue = cast(Row, store.one("SELECT * FROM issue WHERE id = ?", issue_id))
+    if issue["status"] == "resolved" and not is_covered(issue, release_id):
+        reopen(issue_id, "regressed")
+        store.add_activity(issue_id, None, "set_regression", version=event.get("release") or "")
+    elif issue["status"] == "ignored" and is_snooze_over(issue):
+        reopen(issue_id, "escalating")
+        store.add_activity(issue_id, None, "set_unresolved")
+
+
+def reopen(issue_id: int, substatus: str) -> None:
+    the_store().run(
+        "UPDATE issue SET status = 'unresolved', substatus = ?, resolution = NULL, snooze = NULL WHERE id = ?",
+        substatus, issue_id,
+    )  # fmt: skip
+
+
+def is_covered(issue: Row, release_id: int | None) -> bool:
+    """Whether the resolution still holds: it names a release, and the event is from an older one (or names none)."""
+    if issue["resolution"] is None:
+        return False
+    resolution = json.loads(issue["resolution"])
+    if release_id is None:
+        return True
+    # "In the next release" was decided when `release` was the latest one: that one is still covered.
+    newest_covered = resolution["release"] if "inNextRelease" in resolution else resolution["release"] - 1
+    return bool(release_id <= newest_covered)
+
+
+def is_snooze_over(issue: Row) -> bool:
+    snooze = json.loads(issue["snooze"] or "{}")
+    if snooze.get("ignoreUntil") is not None and snooze["ignoreUntil"] <= time.time():
+        return True
+    if snooze.get("ignoreCount") is not None and not snooze.get("ignoreWindow"):
+        return bool(issue["times_seen"] - snooze["timesSeen"] >= snooze["ignoreCount"])
+    return False

@@ -1,0 +1,381 @@
+"""Everything around the issues: who am I, organizations, projects, keys, people, teams, releases, ids.
+
+These are the core fields that clients read. What belongs to an installation (features, options, quotas, avatars, the
+role list) is left out or empty.
+"""
+
+import time
+from typing import Any, cast
+
+from flask import Blueprint, Response, jsonify, request
+
+from .auth import (
+    ApiError,
+    authenticate,
+    bad_request,
+    find_organization,
+    find_project,
+    issue_by_short_id,
+    needs,
+    not_found,
+    the_caller,
+    the_store,
+)
+from .grouping import Json
+from .ingest import parse_event_id
+from .pagination import numbered_page, requested_per_page, respond, scored_page
+from .serializers import full_event_json, iso, release_json, short_id, stream_json, user_json
+from .store import Row
+from .update import parse_moment, request_data
+
+lookups = Blueprint("lookups", __name__, url_prefix="/api/0")
+
+PROJECT_FLAGS = (
+    "Feedbacks", "Flags", "MinifiedStackTrace", "Monitors", "NewFeedbacks", "Profiles", "Replays", "Sessions",
+    "InsightsHttp", "InsightsDb", "InsightsAssets", "InsightsAppStart", "InsightsScreenLoad", "InsightsVitals",
+    "InsightsCaches", "InsightsQueues", "InsightsAgentMonitoring", "InsightsMCP", "Logs", "TraceMetrics", "UserReports",
+)  # fmt: skip
+LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None}
+MEMBER_FLAGS = (
+    "idp:provisioned", "idp:role-restricted", "sso:linked", "sso:invalid",
+    "member-limit:restricted", "partnership:restricted",
+)  # fmt: skip
+
+
+# --- serializers
+
+
+def organization_json(row: Row) -> Json:
+    base = the_store().url_prefix
+    return {
+        "id": str(row["id"]),
+        "slug": row["slug"],
+        "name": row["name"],
+        "status": {"id": "active", "name": "active"},
+        "dateCreated": iso(row["created"]),
+        "isEarlyAdopter": False,
+        "require2FA": False,
+        "avatar": LETTER_AVATAR,
+        "features": [],
+        "links": {"organizationUrl": base, "regionUrl": base},
+        "hasAuthProvider": False,
+        "allowMemberInvite": True,
+        "allowMemberProjectCreation": True,
+        "allowSuperuserAccess": False,
+    }
+
+
+def team_ref(row: Row) -> Json:
+    return {"id": str(row["id"]), "slug": row["slug"], "name": row["slug"]}
+
+
+def project_json(row: Row) -> Json:
+    store = the_store()
+    sql = "SELECT DISTINCT environment FROM event WHERE project = ? AND environment IS NOT NULL ORDER BY 1"
+    releases = "SELECT version FROM release JOIN release_project ON release = release.id WHERE project = ?"
+    latest = store.one(f"{releases} ORDER BY release.id DESC LIMIT 1", row["id"])
+    team = store.one("SELECT * FROM team WHERE id = ?", row["team"])
+    member = store.one("SELECT 1 FROM team_member WHERE team = ? AND user = ?", row["team"], the_caller().id)
+    return {
+        "id": str(row["id"]),
+        "slug": row["slug"],
+        "name": row["slug"],
+        "platform": row["platform"],
+        "dateCreated": iso(row["created"]),
+        "isBookmarked": False,
+        "isMember": member is not None,
+        "hasAccess": True,
+        "access": sorted(the_caller().scopes),
+        "features": [],
+        "firstEvent": iso(row["first_event"]),
+        "firstTransactionEvent": False,
+        "status": "active",
+        "color": "#3fbf7f",
+        "isPublic": False,
+        "isInternal": False,
+        "avatar": LETTER_AVATAR,
+        **{f"has{flag}": False for flag in PROJECT_FLAGS},
+        "team": team_ref(team) if team else None,
+        "teams": [team_ref(team)] if team else [],
+        "platforms": [row["platform"]],
+        "environments": [found[0] for found in store.all(sql, row["id"])],
+        "latestRelease": {"version": latest["version"]} if latest else None,
+    }
+
+
+def project_with_organization(row: Row) -> Json:
+    organization = the_store().one("SELECT * FROM organization WHERE id = ?", row["organization"])
+    return project_json(row) | {"organization": organization_json(organization) if organization else None}
+
+
+def member_json(row: Row) -> Json:
+    """`id` is the membership's; an issue is assigned to `user.id`."""
+    user = the_store().one("SELECT * FROM user WHERE id = ?", row["user"])
+    shown = user_json(user) if user else {}
+    return {
+        "id": str(row["id"]),
+        "email": shown.get("email"),
+        "name": shown.get("name"),
+        "user": shown,
+        "role": row["role"],
+        "orgRole": row["role"],
+        "roleName": row["role"].title(),
+        "pending": False,
+        "expired": False,
+        "flags": dict.fromkeys(MEMBER_FLAGS, False),
+        "dateCreated": iso(row["created"]),
+        "inviteStatus": "approved",
+        "inviterName": None,
+    }
+
+
+def team_json(row: Row) -> Json:
+    store = the_store()
+    mine = store.one("SELECT 1 FROM team_member WHERE team = ? AND user = ?", row["id"], the_caller().id)
+    return {
+        **team_ref(row),
+        "dateCreated": iso(row["created"]),
+        "isMember": mine is not None,
+        "teamRole": "contributor" if mine else None,
+        "flags": {"idp:provisioned": False},
+        "access": sorted(the_caller().scopes),
+        "hasAccess": True,
+        "isPending": False,
+        "memberCount": store.scalar("SELECT COUNT(*) FROM team_member WHERE team = ?", row["id"]),
+        "avatar": LETTER_AVATAR,
+        "projects": [project_json(found) for found in store.all("SELECT * FROM project WHERE team = ?", row["id"])],
+    }
+
+
+def key_json(row: Row) -> Json:
+    dsn = {"public": the_store().dsn(row), "secret": the_store().dsn(row, private=True)}
+    return {
+        "id": row["public"],
+        "name": "Default",
+        "label": "Default",
+        "public": row["public"],
+        "secret": row["secret"],
+        "projectId": row["project"],
+        "isActive": True,
+        "rateLimit": None,
+        "dsn": dsn,
+        "dateCreated": iso(row["created"]),
+    }
+
+
+# --- the token and its owner
+
+
+@lookups.get("/")
+def index() -> Response:
+    """`GET /api/0/`: what the token may do and whose it is; without a token both are null."""
+    caller = authenticate()
+    auth = {"scopes": sorted(caller.scopes)} if caller else None
+    return jsonify({"version": "0", "auth": auth, "user": user_json(caller.user) if caller else None})
+
+
+@lookups.get("/auth/")
+@needs("user")
+def who_am_i() -> Response:
+    return jsonify(user_json(the_caller().user))
+
+
+# --- organizations and projects
+
+
+def my_organizations() -> list[Row]:
+    sql = "SELECT organization.* FROM organization JOIN member ON organization = organization.id WHERE user = ?"
+    return the_store().all(sql, the_caller().id)
+
+
+@lookups.get("/organizations/")
+@needs("org")
+def organizations() -> Response:
+    return respond(numbered_page(my_organizations(), requested_per_page()), organization_json)
+
+
+@lookups.get("/organizations/<organization>/")
+@needs("org")
+def get_organization(organization: str) -> Response:
+    return jsonify(organization_json(find_organization(organization)) | {"access": sorted(the_caller().scopes)})
+
+
+@lookups.get("/projects/")
+@needs("project")
+def all_projects() -> Response:
+    """Of all organizations of the token's owner, newest first."""
+    rows = {
+        row["id"]: row
+        for org in my_organizations()
+        for row in the_store().all("SELECT * FROM project WHERE organization = ?", org["id"])
+    }
+    page = scored_page([(int(row["created"] * 1000), row["id"]) for row in rows.values()], requested_per_page())
+    return respond(page, lambda project_id: project_with_organization(rows[project_id]))
+
+
+@lookups.get("/organizations/<organization>/projects/")
+@needs("org")
+def organization_projects(organization: str) -> Response:
+    """By slug. `query` is text of the slug, or `slug:` or `id:`."""
+    org = find_organization(organization)
+    rows = the_store().all("SELECT * FROM project WHERE organization = ? ORDER BY slug", org["id"])
+    for word in request.args.get("query", "").split():
+        key, _, value = word.rpartition(":")
+        rows = [row for row in rows if (str(row[key]) == value if key in ("slug", "id") else value in row["slug"])]
+    return respond(numbered_page(rows, requested_per_page()), project_json)
+
+
+@lookups.get("/projects/<organization>/<project>/")
+@needs("project")
+def get_project(organization: str, project: str) -> Response:
+    return jsonify(project_with_organization(find_project(organization, project)[1]))
+
+
+@lookups.get("/projects/<organization>/<project>/keys/")
+@needs("project")
+def project_keys(organization: str, project: str) -> Response:
+    _, row = find_project(organization, project)
+    rows = the_store().all("SELECT * FROM project_key WHERE project = ?", row["id"])
+    return respond(numbered_page(rows, requested_per_page()), key_json)
+
+
+# --- people and teams
+
+
+@lookups.get("/organizations/<organization>/members/")
+@needs("member")
+def members(organization: str) -> Response:
+    org = find_organization(organization)
+    rows = the_store().all("SELECT * FROM member WHERE organization = ? ORDER BY id", org["id"])
+    return respond(numbered_page(rows, requested_per_page()), member_json)
+
+
+@lookups.get("/organizations/<organization>/users/")
+@needs("org")
+def users(organization: str) -> Response:
+    """Members with the slugs of their projects, in one page."""
+    org = find_organization(organization)
+    rows = the_store().all("SELECT * FROM member WHERE organization = ? ORDER BY id", org["id"])
+    sql = "SELECT slug FROM project JOIN team_member ON team_member.team = project.team WHERE user = ? ORDER BY slug"
+    return jsonify([member_json(row) | {"projects": [p[0] for p in the_store().all(sql, row["user"])]} for row in rows])
+
+
+@lookups.get("/organizations/<organization>/teams/")
+@needs("team")
+def teams(organization: str) -> Response:
+    org = find_organization(organization)
+    rows = the_store().all("SELECT * FROM team WHERE organization = ? ORDER BY slug", org["id"])
+    return respond(numbered_page(rows, requested_per_page()), team_json)
+
+
+# --- releases
+
+
+@lookups.get("/organizations/<organization>/releases/")
+@needs("release")
+def releases(organization: str) -> Response:
+    """Newest first; `query` is the beginning of a version."""
+    org = find_organization(organization)
+    rows = the_store().all("SELECT version FROM release WHERE organization = ? ORDER BY id DESC", org["id"])
+    rows = [row for row in rows if row["version"].startswith(request.args.get("query", ""))]
+    return respond(numbered_page(rows, requested_per_page()), lambda row: release_json(row["version"], org["id"]))
+
+
+@lookups.get("/organizations/<organization>/releases/<path:version>/")
+@needs("release")
+def get_release(organization: str, version: str) -> Response:
+    org = find_organization(organization)
+    sql = "SELECT 1 FROM release WHERE organization = ? AND version = ?"
+    if the_store().one(sql, org["id"], version) is None:
+        raise not_found()
+    return jsonify(release_json(version, org["id"]))
+
+
+@lookups.post("/organizations/<organization>/releases/")
+@needs("release")
+def create_release(organization: str) -> tuple[Response, int]:
+    """201 for a new release, 208 for one that exists (its projects are added to)."""
+    org, store, data = find_organization(organization), the_store(), request_data()
+    version, slugs = checked_release(data)
+    sql = "SELECT * FROM project WHERE organization = ? AND (slug = ? OR CAST(id AS TEXT) = ?)"
+    projects = [store.one(sql, org["id"], slug, slug) for slug in slugs]
+    if None in projects:
+        raise ApiError(400, {"projects": ["Invalid project ids or slugs"]})
+    released = data.get("dateReleased")
+    with store.transaction():
+        columns = (org["id"], version, data.get("ref"), data.get("url"), time.time())
+        known = store.scalar("SELECT id FROM release WHERE organization = ? AND version = ?", org["id"], version)
+        release = known or store.run(
+            "INSERT INTO release (organization, version, ref, url, created) VALUES (?, ?, ?, ?, ?)", *columns
+        )
+        if released:
+            store.run("UPDATE release SET released = ? WHERE id = ?", parse_moment(str(released)), release)
+        for row in projects:
+            store.run("INSERT OR IGNORE INTO release_project VALUES (?, ?)", release, row["id"] if row else None)
+    return jsonify(release_json(version, org["id"])), 208 if known else 201
+
+
+def checked_release(data: Any) -> tuple[str, list[str]]:
+    wrong: Json = {}
+    body = data if isinstance(data, dict) else {}
+    version, slugs = body.get("version"), body.get("projects")
+    if not isinstance(version, str) or not version.strip():
+        wrong["version"] = ["This field is required." if version is None else "Not a valid string."]
+    elif version in (".", "..", "latest") or any(char in version for char in "\n\r\t\f\\/"):
+        wrong["version"] = [f"Release with name {version} is not allowed"]
+    if not isinstance(slugs, list) or not all(isinstance(slug, str | int) for slug in slugs):
+        wrong["projects"] = ["This field is required." if slugs is None else "Not a valid list."]
+    elif not slugs:
+        wrong["projects"] = ["This list may not be empty."]
+    for name in ("ref", "url"):
+        if not isinstance(body.get(name), str | None):
+            wrong[name] = ["Not a valid string."]
+    if wrong:
+        raise ApiError(400, wrong)
+    return str(version), [str(slug) for slug in slugs or []]
+
+
+# --- ids
+
+
+# Unlike the rest of the organization's endpoints this one asks for the scopes of issues since 2025.
+@lookups.get("/organizations/<organization>/shortids/<short>/")
+@needs("event")
+def short_ids(organization: str, short: str) -> Response:
+    org = find_organization(organization)
+    issue = issue_by_short_id(org["id"], short)
+    if issue is None:
+        raise not_found()
+    project = cast(Row, the_store().one("SELECT * FROM project WHERE id = ?", issue["project"]))
+    return jsonify(
+        {
+            "organizationSlug": org["slug"],
+            "projectSlug": project["slug"],
+            "groupId": str(issue["id"]),
+            "group": stream_json([issue], "")[0],
+            "shortId": short_id(issue, project),
+        }
+    )
+
+
+@lookups.get("/organizations/<organization>/eventids/<event_id>/")
+@needs("org")
+def event_ids(organization: str, event_id: str) -> Response:
+    org = find_organization(organization)
+    parsed = parse_event_id(event_id)
+    if parsed is None:
+        raise bad_request("Event ID must be a valid UUID or hexadecimal string.")
+    sql = """SELECT event.*, project.slug FROM event JOIN project ON project.id = event.project
+        WHERE event_id = ? AND organization = ?"""
+    row = the_store().one(sql, parsed, org["id"])
+    if row is None:
+        raise not_found()
+    return jsonify(
+        {
+            "organizationSlug": org["slug"],
+            "projectSlug": row["slug"],
+            "groupId": str(row["issue"]),
+            "eventId": parsed,
+            "event": full_event_json(row),
+        }
+    )

@@ -1,0 +1,110 @@
+"""The plugin driven as InsightConnect drives it: one message a process on stdin, or a server in HTTP mode."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN = ROOT / "bin" / "komand_sentry"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+START_SECONDS = 30
+STEP_SECONDS = 300
+
+Json = dict[str, Any]
+
+
+def action_message(name: str, params: Json, connection: Json) -> Json:
+    """The message that starts a step."""
+    body = {"action": name, "meta": {}, "connection": connection, "input": params}
+    return {"version": "v1", "type": "action_start", "body": body}
+
+
+def connection_test_message(connection: Json) -> Json:
+    return {"version": "v1", "type": "connection_test", "body": {"connection": connection}}
+
+
+def run_plugin(command: str, message: Json) -> Json:
+    """The body of the answer of one process of `bin/komand_sentry run` or `test`.
+
+    :raises AssertionError: it printed no answer
+    """
+    process = subprocess.run(
+        [sys.executable, str(PLUGIN), command],
+        input=json.dumps(message),
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=STEP_SECONDS,
+        check=False,
+    )
+    # The runtime prints its log before the answer, which is the last line.
+    lines = process.stdout.strip().splitlines()
+    try:
+        body: Json = json.loads(lines[-1])["body"]
+    except (IndexError, ValueError, KeyError):
+        raise AssertionError(f"the plugin printed no answer:\n{process.stdout}{process.stderr}") from None
+    return body
+
+
+class PluginServer:
+    """The plugin in HTTP mode, as a process on a free port, for the time of a `with` block."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.base = f"http://127.0.0.1:{port}"
+        self._process = subprocess.Popen(
+            [sys.executable, str(PLUGIN), "http", "--port", str(port)],
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> Self:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.base}/api/v1/status", timeout=5).close()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+            else:
+                return self
+        self.close()
+        raise AssertionError("the plugin's HTTP mode did not start")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=START_SECONDS)
+
+    def run(self, name: str, message: Json) -> Json:
+        """The body of the answer of `POST /actions/<name>`."""
+        return self._post(f"/actions/{name}", message)
+
+    def test_connection(self, message: Json) -> Json:
+        return self._post("/api/v1/connection/test", message)
+
+    def _post(self, path: str, message: Json) -> Json:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.base}{path}", json.dumps(message).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=STEP_SECONDS) as response:
+                answer = json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = json.load(error)
+        body: Json = answer["body"]
+        return body

@@ -1,0 +1,220 @@
+import json
+import unittest
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from komand_sentry.actions.submit_event.schema import SubmitEventInput
+from komand_sentry.util.event_payload import MalformedEventID, canonical_event, envelope, iso_time, ready_event
+from komand_sentry.util.shape import conform
+
+SCHEMA = {"$ref": "#/definitions/EventJSON", "definitions": SubmitEventInput.schema["definitions"]}
+VALIDATOR = Draft202012Validator(SCHEMA)
+NOW = datetime(2026, 8, 1, 12, 30, 0, 250000, UTC)
+ID = "0123456789abcdef0123456789abcdef"
+NEW_ID = "f" * 32
+
+
+class EventTest(unittest.TestCase):
+    def becomes(self, given: Any, expected: Any) -> None:
+        """The event in its one shape, which the schema takes and which stays as it is when it comes again."""
+        with self.subTest(given=given):
+            shaped = conform(canonical_event(given), SCHEMA)
+            self.assertEqual(shaped, expected)
+            VALIDATOR.validate(shaped)
+            self.assertEqual(conform(canonical_event(shaped), SCHEMA), shaped)
+
+
+class ShapeTest(EventTest):
+    def test_lists_and_single_objects_become_values(self) -> None:
+        for name, one, two in (
+            ("exception", {"type": "PumpError", "value": "dry"}, {"type": "ValveError"}),
+            ("threads", {"id": "1", "crashed": True}, {"id": "2"}),
+            ("breadcrumbs", {"message": "valve opened"}, {"category": "query"}),
+        ):
+            self.becomes({name: one}, {name: {"values": [one]}})
+            self.becomes({name: [one, two]}, {name: {"values": [one, two]}})
+            self.becomes({name: {"values": [one, None, two]}}, {name: {"values": [one, two]}})
+            self.becomes({name: {"values": one}}, {name: {"values": [one]}})
+            self.becomes({name: []}, {name: {"values": []}})
+
+    def test_messages_come_as_text_or_object(self) -> None:
+        parts = {"message": "pump %s", "params": ["3"], "formatted": "pump 3"}
+        self.becomes({"message": "pump 3"}, {"message": "pump 3"})
+        self.becomes({"message": 3}, {"message": "3"})
+        self.becomes({"message": parts}, {"logentry": parts})
+        self.becomes({"logentry": parts}, {"logentry": parts})
+        self.becomes({"logentry": "pump 3"}, {"logentry": {"formatted": "pump 3"}})
+        self.becomes({"message": {"formatted": "other"}, "logentry": parts}, {"logentry": parts})
+        self.becomes(
+            {"logentry": {"message": "a", "params": {"a": None}}}, {"logentry": {"message": "a", "params": {"a": None}}}
+        )
+
+    def test_names_of_older_clients_become_todays(self) -> None:
+        for old, new, value in (
+            ("Exception", "exception", {"values": [{"type": "PumpError"}]}),
+            ("Message", "logentry", {"message": "dry"}),
+            ("Stacktrace", "stacktrace", {"frames": [{"lineno": 7}]}),
+            ("Template", "template", {"filename": "a.html", "lineno": 7}),
+            ("Threads", "threads", {"values": [{"id": "1"}]}),
+            ("Breadcrumbs", "breadcrumbs", {"values": [{"message": "a"}]}),
+            ("Http", "request", {"url": "https://h.example/"}),
+            ("User", "user", {"email": "user1@example.com"}),
+            ("Contexts", "contexts", {"os": {"type": "os", "name": None}}),
+            ("DebugMeta", "debug_meta", {"images": [{"type": "elf"}]}),
+            ("Csp", "csp", {"document_uri": "https://h.example/"}),
+        ):
+            self.becomes({f"sentry.interfaces.{old}": value}, {new: value})
+            self.becomes({f"sentry.interfaces.{old}": value, new: None}, {new: value})
+
+    def test_todays_name_wins_over_the_older_one_wherever_it_stands(self) -> None:
+        old, new = {"sentry.interfaces.User": {"id": "1"}}, {"user": {"id": "2"}}
+        for given in ({**old, **new}, {**new, **old}):
+            self.becomes(given, new)
+
+    def test_pairs_become_objects(self) -> None:
+        self.becomes({"tags": [["a", "1"], ["b", None]]}, {"tags": {"a": "1", "b": None}})
+        self.becomes({"tags": {"a": True, "b": 2}}, {"tags": {"a": True, "b": 2}})
+        self.becomes({"modules": {"pump": "1.0", "valve": None}}, {"modules": {"pump": "1.0", "valve": None}})
+
+    def test_a_level_comes_as_name_or_number(self) -> None:
+        levels: dict[str, tuple[Any, ...]] = {
+            "debug": ("debug", 10, "10"),
+            "info": ("info", "Info", 20),
+            "warning": ("warning", "WARNING", 30, "30", 35),
+            "error": ("error", " error ", 40, "40", "49"),
+            "fatal": ("fatal", 50),
+            "99": (99, "99"),
+            "1000": (1000,),
+            "sample": ("sample",),
+            "²": ("²",),
+        }
+        for name, given in levels.items():
+            for level in given:
+                self.becomes({"level": level}, {"level": name})
+
+    def test_seconds_since_1970_become_iso_time(self) -> None:
+        cases: tuple[tuple[Any, str], ...] = (
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1700000000, "2023-11-14T22:13:20.000000Z"),
+            (1700000000.25, "2023-11-14T22:13:20.250000Z"),
+            (-1.5, "1969-12-31T23:59:58.500000Z"),
+            ("2023-11-14T22:13:20Z", "2023-11-14T22:13:20Z"),
+            ("2023-11-14T22:13:20.25+01:00", "2023-11-14T22:13:20.25+01:00"),
+            ("2023-11-14 22:13:20", "2023-11-14 22:13:20"),
+            (10**30, "1" + 30 * "0"),
+            (-(10**12), "-1" + 12 * "0"),
+        )
+        for given, text in cases:
+            self.becomes({"timestamp": given}, {"timestamp": text})
+            self.becomes({"start_timestamp": given}, {"start_timestamp": text})
+            self.becomes({"breadcrumbs": [{"timestamp": given}]}, {"breadcrumbs": {"values": [{"timestamp": text}]}})
+
+    def test_a_request_comes_in_many_shapes(self) -> None:
+        for given, expected in (
+            ({"query_string": "a=1&b"}, {"query_string": "a=1&b"}),
+            ({"query_string": {"a": "1 2", "b": None}}, {"query_string": "a=1+2&b="}),
+            ({"query_string": [["a", "1"], ["a", "&"], ["b", None]]}, {"query_string": "a=1&a=%26&b="}),
+            ({"query_string": []}, {"query_string": ""}),
+            ({"headers": {"Accept": "a"}}, {"headers": {"Accept": "a"}}),
+            ({"headers": [["Accept", "a"], ["Host", "h"]]}, {"headers": {"Accept": "a", "Host": "h"}}),
+            (
+                {"headers": [["A", "a"], ["B", "b"], ["A", "c"], ["A", "d"]]},
+                {"headers": {"A": ["a", "c", "d"], "B": "b"}},
+            ),
+            ({"cookies": "a=1; b=%20x=y;; c"}, {"cookies": {"a": "1", "b": " x=y", "c": ""}}),
+            ({"cookies": [["a", "1"], ["b", None]]}, {"cookies": {"a": "1", "b": None}}),
+            ({"cookies": {"a": "1"}}, {"cookies": {"a": "1"}}),
+            ({"data": {"a": [1, None]}}, {"data": '{"a": [1, null]}'}),
+            ({"data": ["a"]}, {"data": '["a"]'}),
+            ({"data": "a=1"}, {"data": "a=1"}),
+            ({"data": 7, "env": {"A": None}, "fragment": None}, {"data": "7", "env": {"A": None}}),
+        ):
+            self.becomes({"request": given}, {"request": expected})
+
+    def test_numbers_and_texts_become_the_declared_type(self) -> None:
+        self.becomes({"release": 7, "dist": 7.0, "user": {"id": 7}}, {"release": "7", "dist": "7", "user": {"id": "7"}})
+        self.becomes({"fingerprint": ["{{ default }}", 7, True]}, {"fingerprint": ["{{ default }}", "7", "True"]})
+        frame = {"lineno": "7", "in_app": 1, "image_addr": 4096, "pre_context": ["a", None], "vars": {"a": None}}
+        expected = {"lineno": 7, "in_app": True, "image_addr": "4096", "pre_context": ["a", ""], "vars": {"a": None}}
+        self.becomes(
+            {"exception": {"thread_id": 7, "stacktrace": {"frames": [None, frame]}, "mechanism": {"handled": "false"}}},
+            {
+                "exception": {
+                    "values": [
+                        {"thread_id": "7", "stacktrace": {"frames": [expected]}, "mechanism": {"handled": False}}
+                    ]
+                }
+            },
+        )
+
+    def test_an_exception_value_may_be_any_json(self) -> None:
+        event = conform(canonical_event({"exception": {"type": "PumpError", "value": {"code": [1, None]}}}), SCHEMA)
+        VALIDATOR.validate(event)
+        self.assertEqual(json.loads(event["exception"]["values"][0]["value"]), {"code": [1, None]})
+
+    def test_attributes_left_blank_count_as_not_given(self) -> None:
+        self.becomes({"message": "", "release": "  ", "user": None, "level": "\n", "timestamp": ""}, {})
+        self.becomes({"extra": {"a": ""}, "tags": {"b": None}}, {"extra": {"a": ""}, "tags": {"b": None}})
+
+    def test_unknown_attributes_pass_untouched(self) -> None:
+        event = {"received": 1700000000, "time_spent": None, "_meta": {"a": None}, "later": [[None]], "project": 7}
+        self.becomes(event, {name: value for name, value in event.items() if value is not None})
+
+    def test_what_has_no_known_shape_is_left_for_the_schema_to_judge(self) -> None:
+        for value in ("text", 7, None, ["a"]):
+            self.assertEqual(canonical_event(value), value)
+        for odd in (True, 7, "text", [], ["a", 7, None, []], [["a"]], {}, {"values": 7}, {"values": [7]}, float("nan")):
+            for name in SubmitEventInput.schema["definitions"]["EventJSON"]["properties"]:
+                with self.subTest(name=name, odd=odd):
+                    VALIDATOR.validate(conform(canonical_event({name: odd}), SCHEMA, drop_misfits=True))
+            for name in ("query_string", "data", "cookies", "headers"):
+                with self.subTest(name=name, odd=odd):
+                    canonical_event({"request": {name: odd}})
+
+    def test_the_event_that_was_given_is_not_changed(self) -> None:
+        given = {"message": {"message": "a"}, "level": 40, "request": {"data": {}}, "breadcrumbs": [{"timestamp": 1}]}
+        before = json.dumps(given)
+        canonical_event(given)
+        self.assertEqual(json.dumps(given), before)
+
+
+class ReadyTest(unittest.TestCase):
+    def test_id_and_time_are_made_only_where_the_event_has_none(self) -> None:
+        made = ready_event({"message": "a"}, NEW_ID, NOW)
+        self.assertEqual(made, {"timestamp": "2026-08-01T12:30:00.250000Z", "message": "a", "event_id": NEW_ID})
+        own = {"timestamp": "2026-07-31T00:00:00Z", "event_id": ID}
+        self.assertEqual(ready_event(own, NEW_ID, NOW), own)
+
+    def test_an_event_that_is_ready_stays_as_it_is(self) -> None:
+        ready = ready_event({}, NEW_ID, NOW)
+        self.assertEqual(ready_event(ready, ID, NOW + timedelta(days=1)), ready)
+
+    def test_every_spelling_of_an_id_becomes_32_lower_case_digits(self) -> None:
+        for text in (ID, ID.upper(), "01234567-89ab-cdef-0123-456789abcdef", f" {ID}\n"):
+            with self.subTest(text):
+                self.assertEqual(ready_event({"event_id": text}, NEW_ID, NOW)["event_id"], ID)
+
+    def test_what_is_no_id_is_refused(self) -> None:
+        for text in ("", "7", ID[:-1], ID + "0", ID[:-1] + "g", ID[:-1] + "\u0660", f"{{{ID}}}", "-" * 32):
+            with self.subTest(text), self.assertRaises(MalformedEventID):
+                ready_event({"event_id": text}, NEW_ID, NOW)
+
+    def test_iso_time_is_in_utc(self) -> None:
+        self.assertEqual(iso_time(NOW.astimezone(timezone(timedelta(hours=5.5)))), "2026-08-01T12:30:00.250000Z")
+
+
+class EnvelopeTest(unittest.TestCase):
+    def test_an_envelope_reads_back_as_one_event_of_the_length_it_names(self) -> None:
+        for message in ("a", "größer\n{}\n", ""):
+            with self.subTest(message):
+                event = ready_event({"message": message}, ID, NOW)
+                body = json.dumps(event, ensure_ascii=False).encode()
+                head, item, rest = envelope(event, body, NOW).split(b"\n", 2)
+                self.assertEqual(json.loads(head), {"event_id": ID, "sent_at": "2026-08-01T12:30:00.250000Z"})
+                length = json.loads(item)["length"]
+                self.assertEqual(
+                    json.loads(item), {"type": "event", "content_type": "application/json", "length": length}
+                )
+                self.assertEqual((rest[:length], rest[length:]), (body, b"\n"))

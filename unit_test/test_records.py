@@ -1,0 +1,182 @@
+import unittest
+from typing import Any
+
+from jsonschema import validate
+
+from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
+from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
+from komand_sentry.util.records import Record, event, issue
+from komand_sentry.util.shape import conform
+
+EVENT_ID = "0123456789abcdef0123456789abcdef"
+ISSUE_2018: Record = {
+    "id": "7",
+    "shortId": "PUMP-7",
+    "shareId": None,
+    "culprit": "",
+    "logger": None,
+    "permalink": None,
+    "level": "error",
+    "status": "ignored",
+    "statusDetails": {"ignoreCount": 5, "ignoreUntil": None, "actor": None},
+    "project": {"id": "2", "name": "Pump", "slug": "pump"},
+    "metadata": {"type": "PumpError", "value": None},
+    "numComments": 0,
+    "assignedTo": {"type": "user", "id": "1", "name": "user1@example.com", "email": "user1@example.com"},
+    "subscriptionDetails": None,
+    "annotations": ['<a href="https://tracker.example/7?a=1&amp;b=2">#7</a>'],
+    "count": "12",
+    "userCount": 0,
+    "firstSeen": "2018-11-05T14:13:20Z",
+    "lastSeen": None,
+    "stats": {"24h": [[1541426400, 0], [1541430000, 12]]},
+}
+ISSUE_2026: Record = {
+    **ISSUE_2018,
+    "substatus": "archived_until_condition_met",
+    "platform": "python",
+    "project": {"id": "2", "name": "Pump", "slug": "pump", "platform": None},
+    "assignedTo": {"type": "team", "id": "3", "name": "valves"},
+    "annotations": [{"displayName": "#7", "url": "https://tracker.example/7"}],
+    "isUnhandled": False,
+    "priority": None,
+    "seerFixabilityScore": 0.25,
+    "inbox": {"reason": 0, "reason_details": None, "date_added": "2026-08-01T00:00:00.123456Z"},
+    "lifetime": {"count": "12", "stats": None},
+    "filtered": None,
+    "owners": None,
+    "stats": {"24h": [[1785535200, 0.0], [1785538800, 12.5]]},
+    "derivedData": {"blocker": None},
+}
+EVENT_2018: Record = {
+    "id": "4711",
+    "eventID": EVENT_ID,
+    "groupID": "7",
+    "dist": None,
+    "user": {"id": "1", "email": None, "username": None, "ip_address": "10.0.0.7", "name": None, "data": None},
+    "tags": [{"key": "level", "value": "error", "_meta": None}, {"key": "user", "value": "id:1", "query": 'user:"1"'}],
+    "entries": [{"type": "message", "data": {"message": "dry", "params": None}}],
+    "context": {"a": None},
+    "contexts": {},
+    "packages": {"pump": None},
+    "sdk": None,
+    "crashFile": None,
+    "metadata": {"title": None},
+    "size": 512,
+    "errors": [
+        {"type": "invalid_data", "message": "Discarded invalid value", "data": {"name": "release", "value": None}}
+    ],
+    "_meta": {"user": None, "tags": {}},
+}
+EVENT_2026: Record = {
+    "id": EVENT_ID,
+    "event.type": "error",
+    "eventID": EVENT_ID,
+    "groupID": None,
+    "projectID": "2",
+    "message": "",
+    "location": None,
+    "user": None,
+    "tags": [{"key": "user", "value": None, "query": 'user.id:"1"'}],
+    "platform": "other",
+    "crashFile": None,
+    "occurrence": None,
+    "previousEventID": None,
+}
+
+
+def issue_out(raw: Record) -> Any:
+    output = conform({"issues": [issue(raw)]}, ListProjectIssuesOutput.schema, drop_misfits=True)
+    validate(output, ListProjectIssuesOutput.schema)
+    return output["issues"][0]
+
+
+def event_out(raw: Record) -> Any:
+    output = conform({"events": [event(raw)]}, ListIssueEventsOutput.schema, drop_misfits=True)
+    validate(output, ListIssueEventsOutput.schema)
+    return output["events"][0]
+
+
+def without_nulls(record: Record, *but: str) -> Record:
+    return {key: value for key, value in record.items() if value is not None or key in but}
+
+
+class IssueTest(unittest.TestCase):
+    maxDiff = None
+
+    def test_an_issue_of_2018_loses_only_nulls(self) -> None:
+        link = {"displayName": "#7", "url": "https://tracker.example/7?a=1&b=2"}
+        self.assertEqual(issue_out(ISSUE_2018), {**without_nulls(ISSUE_2018), "annotations": [link]})
+
+    def test_an_issue_of_2026_loses_only_nulls(self) -> None:
+        project = {"id": "2", "name": "Pump", "slug": "pump"}
+        self.assertEqual(issue_out(ISSUE_2026), {**without_nulls(ISSUE_2026), "project": project})
+
+    def test_a_collapsed_row_stays_as_short_as_it_is(self) -> None:
+        for row in ({"id": "7"}, {"id": "7", "stats": None, "assignedTo": None, "annotations": None}):
+            with self.subTest(row):
+                self.assertEqual(issue_out(row), {"id": "7"})
+
+    def test_the_assignee_is_an_actor_in_every_dialect(self) -> None:
+        mail = "user1@example.com"
+        dialects: tuple[tuple[Any, Any], ...] = (
+            ({"type": "team", "id": 3, "name": "valves"}, {"type": "team", "id": "3", "name": "valves"}),
+            (
+                {"type": "team", "id": "3", "slug": "valves"},
+                {"type": "team", "id": "3", "slug": "valves", "name": "valves"},
+            ),
+            ({"id": "1", "username": "u1", "name": None}, {"type": "user", "id": "1", "username": "u1", "name": "u1"}),
+            ({"id": "1", "type": None}, {"type": "user", "id": "1"}),
+            ("user:1", {"type": "user", "id": "1"}),
+            ("team:3", {"type": "team", "id": "3"}),
+            ("1", {"type": "user", "id": "1"}),
+            (mail, {"type": "user", "name": mail, "email": mail}),
+            ("u1", {"type": "user", "name": "u1"}),
+        )
+        for given, actor in dialects:
+            with self.subTest(given):
+                self.assertEqual(issue_out({"id": "7", "assignedTo": given}), {"id": "7", "assignedTo": actor})
+        for nobody in (None, ""):
+            with self.subTest(nobody):
+                self.assertEqual(issue_out({"id": "7", "assignedTo": nobody}), {"id": "7"})
+
+    def test_an_annotation_is_text_and_link_whether_it_comes_as_html_or_object(self) -> None:
+        url = "https://tracker.example/7?a=1&b=2"
+        html = url.replace("&", "&amp;")
+        dialects: tuple[tuple[Any, Any], ...] = (
+            (f'<a href="{html}">A &lt; B</a>', {"displayName": "A < B", "url": url}),
+            (f"<a class='x' HREF='{html}' rel=nofollow>\n <b>#7</b></a>", {"displayName": "#7", "url": url}),
+            (f"see <a href={html}>#7</a > there", {"displayName": "#7", "url": url}),
+            (f'<a href="{html}"></a>', {"displayName": url, "url": url}),
+            ("<i>plain</i> &amp; short", {"displayName": "plain & short"}),
+            ({"displayName": "#7", "url": url}, {"displayName": "#7", "url": url}),
+            ({"displayName": "#7", "url": None, "new": None}, {"displayName": "#7", "new": None}),
+        )
+        for given, annotation in dialects:
+            with self.subTest(given):
+                self.assertEqual(issue_out({"annotations": [given, None]}), {"annotations": [annotation]})
+
+
+class EventTest(unittest.TestCase):
+    maxDiff = None
+
+    def test_an_event_of_2018_loses_only_nulls(self) -> None:
+        tags = [{"key": "level", "value": "error"}, EVENT_2018["tags"][1]]
+        expected = {**without_nulls(EVENT_2018), "tags": tags, "user": {"id": "1", "ip_address": "10.0.0.7"}}
+        self.assertEqual(event_out(EVENT_2018), expected)
+
+    def test_an_event_of_2026_loses_only_nulls_that_the_schema_declares(self) -> None:
+        tags = [{"key": "user", "query": 'user.id:"1"'}]
+        self.assertEqual(event_out(EVENT_2026), {**without_nulls(EVENT_2026, "previousEventID"), "tags": tags})
+
+    def test_tags_are_key_and_value_in_every_dialect(self) -> None:
+        a = {"key": "a", "value": "1"}
+        dialects: tuple[tuple[Any, Any], ...] = (
+            (["a", 1], a),
+            (a, a),
+            ({**a, "_meta": None}, a),
+            ({**a, "_meta": {"value": {"": {}}}}, {**a, "_meta": {"value": {"": {}}}}),
+        )
+        for given, tag in dialects:
+            with self.subTest(given):
+                self.assertEqual(event_out({"tags": [given]}), {"tags": [tag]})
