@@ -5,10 +5,10 @@ PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
-CODE = bin komand_sentry sandbox unit_test
+CODE = bin komand_sentry sandbox unit_test e2e sandbox_test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test check format-check lint types refresh refresh-check clean
+.PHONY: help setup demo sandbox test e2e judge check format-check lint types refresh refresh-check clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,8 @@ setup: .venv/ready .venv-tools/ready ## both environments, from pinned requireme
 
 .venv/ready: requirements-dev.txt
 .venv-tools/ready: requirements-tools.txt
-.venv/ready .venv-tools/ready:
+.venv-bugsink/ready: requirements-bugsink.txt
+.venv/ready .venv-tools/ready .venv-bugsink/ready:
 	@$(PYTHON) -c '$(PYTHON_OK)' || { echo "$(TOO_OLD)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python $(PIP_INSTALL) $<
@@ -32,6 +33,18 @@ sandbox: .venv/ready ## a local Sentry on port 9000 that keeps its data in sandb
 test: .venv/ready ## all tests, and how much of the plugin they cover
 	.venv/bin/coverage run -m pytest --quiet unit_test
 	.venv/bin/coverage report
+
+e2e: .venv/ready ## end-to-end tests against a sandbox, or the server that SENTRY_E2E_... name (see README.md)
+	.venv/bin/python -m e2e
+
+judge: .venv/ready .venv-npm/ready .venv-bugsink/ready ## sandbox and events judged by Sentry's schema, client and Relay
+	.venv/bin/python -m pytest --quiet sandbox_test
+
+.venv-npm/ready: sandbox_test/package.json
+	@command -v npm >/dev/null || { echo "the judgement of Sentry's npm client needs Node.js 20 or newer, with npm" >&2; exit 1; }
+	@mkdir -p $(@D) && cp $< $(@D)/
+	npm install --silent --no-package-lock --no-audit --no-fund --prefix $(@D)
+	@touch $@
 
 check: format-check lint types refresh-check ## formatter, linter, type checker, and that a refresh changes nothing
 
@@ -52,6 +65,6 @@ refresh-check: .venv-tools/ready
 	before="$$(state)"; $(MAKE) --no-print-directory refresh; test "$$before" = "$$(state)" || \
 		{ git status --short; echo "make refresh changes the files above: run it and commit them" >&2; exit 1; }
 
-clean: ## remove both environments and everything made by tools
-	rm -rf .venv .venv-tools .mypy_cache .ruff_cache .pytest_cache .coverage
+clean: ## remove all environments and everything made by tools
+	rm -rf .venv .venv-tools .venv-npm .venv-bugsink .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -29,6 +29,7 @@ from .auth import (
     needs,
     the_store,
 )
+from .grouping import Json
 from .ingest import parse_event_id
 from .pagination import Page, link_header, offset_page, requested_per_page, respond, scored_page
 from .search import UNITS, Conditions, compile_query
@@ -42,6 +43,13 @@ MAX_LIMIT = 100
 DEFAULT_QUERY = "is:unresolved"
 DEFAULT_DAYS = 90
 PERIODS = ("", "24h", "14d")
+# What each `collapse` of the organization's list takes away from a row.
+COLLAPSES = {
+    "stats": ("stats", "lifetime", "filtered"),
+    "lifetime": ("lifetime",),
+    "filtered": ("filtered",),
+    "unhandled": ("isUnhandled",),
+}
 # The score of an issue, from columns of the search below; the highest comes first.
 RECENT = "SUM(event.timestamp >= unixepoch() - 86400)"
 SORTS = {
@@ -123,7 +131,7 @@ def direct_hit(organization: int, projects: list[int], query: str) -> tuple[list
 
 
 def list_issues(
-    organization: int, projects: list[int], windowed: bool, period: str, more: Callable[[Row], Any]
+    organization: int, projects: list[int], windowed: bool, period: str, shape: Callable[[Json, Row], Json]
 ) -> Response:
     query, expand = requested_query(), request.args.getlist("expand")
     try:
@@ -132,7 +140,7 @@ def list_issues(
         raise bad_request("invalid limit") from None
 
     def rows_json(rows: list[Row]) -> list[dict[str, Any]]:
-        return [found | more(row) for found, row in zip(stream_json(rows, period, expand), rows, strict=True)]
+        return [shape(found, row) for found, row in zip(stream_json(rows, period, expand), rows, strict=True)]
 
     hit = direct_hit(organization, projects, query)
     if hit is not None:
@@ -162,7 +170,7 @@ def project_issues(organization: str, project: str, _alias: str) -> Response:
     period = request.args.get("statsPeriod", "24h")
     if period not in PERIODS:
         raise bad_request("Invalid stats_period. Valid choices are '', '24h', and '14d'")
-    return list_issues(org["id"], [row["id"]], False, period, lambda _: {})
+    return list_issues(org["id"], [row["id"]], False, period, lambda found, _: found)
 
 
 def selected_projects(organization: int) -> list[int]:
@@ -191,8 +199,12 @@ def organization_issues(organization: str, _alias: str) -> Response:
         if not all(group.isdigit() for group in groups):
             raise bad_request("Group ids must be integers")
         return jsonify(stream_json(issues_by_ids(groups, projects), period))
-    period = "" if "stats" in collapse else period
-    return list_issues(org["id"], projects, True, period, lifetime_json if "lifetime" not in collapse else lambda _: {})
+    hidden = {key for name in collapse for key in COLLAPSES.get(name, ())}
+
+    def shape(found: Json, row: Row) -> Json:
+        return {key: value for key, value in (found | lifetime_json(row)).items() if key not in hidden}
+
+    return list_issues(org["id"], projects, True, period, shape)
 
 
 def issues_by_ids(ids: list[str], projects: list[int]) -> list[Row]:

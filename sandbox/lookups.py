@@ -36,6 +36,7 @@ PROJECT_FLAGS = (
     "InsightsCaches", "InsightsQueues", "InsightsAgentMonitoring", "InsightsMCP", "Logs", "TraceMetrics", "UserReports",
 )  # fmt: skip
 LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None}
+SDK_LOADER_OPTIONS = ("hasReplay", "hasPerformance", "hasDebug", "hasFeedback", "hasLogsAndMetrics")
 MEMBER_FLAGS = (
     "idp:provisioned", "idp:role-restricted", "sso:linked", "sso:invalid",
     "member-limit:restricted", "partnership:restricted",
@@ -148,7 +149,21 @@ def team_json(row: Row) -> Json:
 
 
 def key_json(row: Row) -> Json:
-    dsn = {"public": the_store().dsn(row), "secret": the_store().dsn(row, private=True)}
+    """Of the addresses only those of the DSNs are served here; the rest is there to have the form."""
+    base = the_store().url_prefix
+    ingest, public = f"{base}/api/{row['project']}", row["public"]
+    dsn = {
+        "public": the_store().dsn(row),
+        "secret": the_store().dsn(row, private=True),
+        **{name: f"{ingest}/{name}/?sentry_key={public}" for name in ("security", "minidump", "nel", "playstation")},
+        "csp": f"{ingest}/csp-report/?sentry_key={public}",
+        "unreal": f"{ingest}/unreal/{public}/",
+        "crons": f"{ingest}/cron/___MONITOR_SLUG___/{public}/",
+        "cdn": f"{base}/js-sdk-loader/{public}.min.js",
+        "integration": f"{ingest}/integration/",
+        "otlp_traces": f"{ingest}/integration/otlp/v1/traces",
+        "otlp_logs": f"{ingest}/integration/otlp/v1/logs",
+    }
     return {
         "id": row["public"],
         "name": "Default",
@@ -159,7 +174,10 @@ def key_json(row: Row) -> Json:
         "isActive": True,
         "rateLimit": None,
         "dsn": dsn,
+        "browserSdkVersion": "latest",
+        "browserSdk": {"choices": [["latest", "latest"]]},
         "dateCreated": iso(row["created"]),
+        "dynamicSdkLoaderOptions": dict.fromkeys(SDK_LOADER_OPTIONS, False),
     }
 
 

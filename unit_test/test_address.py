@@ -5,37 +5,18 @@ from komand_sentry.util.address import IssueReference, Server, UnusableAddress, 
 
 class ServerTest(unittest.TestCase):
     def test_every_spelling_of_a_base_url_is_one_base(self) -> None:
-        spellings = {
-            "https://sentry.example.com": (
-                "https://sentry.example.com",
-                "https://sentry.example.com/",
-                "https://sentry.example.com//",
-                "https://sentry.example.com/api",
-                "https://sentry.example.com/api/0",
-                "https://sentry.example.com/api/0/",
-                "https://sentry.example.com/?#",
-                "sentry.example.com",
-                "sentry.example.com/api/0/",
-                "HTTPS://Sentry.Example.COM/",
-                " https://sentry.example.com\n",
-            ),
-            "https://sentry.example.com/Tools/sentry": (
-                "https://sentry.example.com/Tools/sentry",
-                "https://SENTRY.example.com/Tools/sentry/",
-                "https://sentry.example.com/Tools/sentry/api/0/",
-                "sentry.example.com/Tools/sentry",
-            ),
-            "https://localhost:9000": ("localhost:9000", "localhost:9000/api/0", "https://LocalHost:9000/"),
-            "http://10.0.0.7:9000/s": ("http://10.0.0.7:9000/s", "http://10.0.0.7:9000/s/api/"),
-            "http://[2001:db8::7]:9000": ("http://[2001:DB8::7]:9000/", "http://[2001:db8:0::7]:9000"),
-            "https://my_sentry": ("my_sentry",),
-            "https://sentry.example.com/apis/0": ("https://sentry.example.com/apis/0",),
-            "https://sentry.example.com/my-api": ("https://sentry.example.com/my-api/",),
-        }
-        for base, texts in spellings.items():
-            for text in texts:
-                with self.subTest(text):
-                    self.assertEqual(Server.parse(text).base, base)
+        for tail in ("", "/", "//", "/api", "/api/", "/api/0", "/api/0/", "?#"):
+            for start, base in (
+                ("https://h.example", "https://h.example"),
+                (" HTTPS://H.Example", "https://h.example"),
+                ("h.example", "https://h.example"),
+                ("localhost:9000", "https://localhost:9000"),
+                ("http://10.0.0.7:9000/Tools/my-api", "http://10.0.0.7:9000/Tools/my-api"),
+                ("http://[2001:DB8:0::7]:9000", "http://[2001:db8::7]:9000"),
+                ("my_sentry/apis/0", "https://my_sentry/apis/0"),
+            ):
+                with self.subTest(start + tail):
+                    self.assertEqual(Server.parse(f"{start}{tail}\n").base, base)
 
     def test_what_is_no_server_is_refused_without_being_quoted(self) -> None:
         refused = {
@@ -43,18 +24,18 @@ class ServerTest(unittest.TestCase):
             "https://": ("ftp://evil.example", "://evil.example", "file:///evil"),
             "user name": ("https://user@evil.example", "https://user:evil@h.example", "https://@evil.example"),
             "after the path": ("https://evil.example/?a=b", "evil.example#b", "https://evil.example/api/0/?a"),
-            "port": ("https://evil.example:x", "https://evil.example:65536", "mailto:evil", "evil::1"),
+            "port": ("https://evil:x", "https://evil:65536", "mailto:evil", "evil::1", "https://evil:0"),
             "control character": ("https://ev il.example", "https://evil\r\n.example", "https://h\\@evil.example"),
-            "host name": ("https://évil.example", "https://evil,example", "https://evil%2eexample", "-evil.example"),
-            "IPv6": ("https://[v1.evil:1]",),
+            "host name": ("https://\u00e9vil", "https://evil,h", "https://evil%2eh", "-evil.example", "evil-"),
             "path": (
-                "https://evil.example/a/../b",
-                "https://evil.example/.",
-                "https://evil.example/a//b",
-                "https://evil.example/a;b",
-                "https://evil.example/é",
+                "evil/a/../b",
+                "evil/%2e%2E/b",
+                "https://evil/.",
+                "https://evil/a//b",
+                "https://evil/a;b",
+                "evil/\u00e9",
             ),
-            "not a URL": ("https://[::1", "https://[evil]", "https://evil\uff0fexample"),
+            "": ("https://[::1", "https://[evil]", "evil\uff0fh", "https://[v1.evil]", "https://[::1]evil"),
         }
         for words, texts in refused.items():
             for text in texts:
@@ -64,28 +45,16 @@ class ServerTest(unittest.TestCase):
                     self.assertIn(words, str(caught.exception))
                     self.assertNotIn("evil", str(caught.exception))
 
-    def test_port_zero_and_a_name_in_or_after_brackets_are_refused(self) -> None:
-        for text in ("https://h.example:0", "https://[v1.h]", "https://[::1]h.example"):
-            with self.subTest(text), self.assertRaises(UnusableAddress):
-                Server.parse(text)
-
     def test_host_is_the_name_alone(self) -> None:
         for text, host in (("https://h.example:9000/s", "h.example"), ("http://[::1]:9000", "::1")):
             with self.subTest(text):
                 self.assertEqual(Server.parse(text).host, host)
 
     def test_sentry_saas_is_sentry_io_and_what_is_under_it(self) -> None:
-        hosts = {
-            "sentry.io": True,
-            "de.sentry.io": True,
-            "acme.sentry.io": True,
-            "sentry.io.example.com": False,
-            "notsentry.io": False,
-            "": False,
-        }
-        for host, expected in hosts.items():
-            with self.subTest(host):
-                self.assertIs(is_sentry_saas(host), expected)
+        for host in ("sentry.io", "de.sentry.io", "acme.sentry.io"):
+            self.assertTrue(is_sentry_saas(host), host)
+        for host in ("sentry.io.example.com", "notsentry.io", "sentry.example.com", ""):
+            self.assertFalse(is_sentry_saas(host), host)
 
 
 class EndpointTest(unittest.TestCase):
@@ -98,17 +67,12 @@ class EndpointTest(unittest.TestCase):
     def test_no_segment_leaves_its_place(self) -> None:
         quoted = {
             "pump-station_2.0~x": "pump-station_2.0~x",
-            "a/b": "a%2Fb",
             "../../x": "..%2F..%2Fx",
             "...": "...",
             "%2e%2e": "%252e%252e",
-            "a?b=c&d": "a%3Fb%3Dc%26d",
-            "a#b": "a%23b",
-            "a b": "a%20b",
-            "a\\b": "a%5Cb",
+            "a?b=c&d#e f\\": "a%3Fb%3Dc%26d%23e%20f%5C",
             "a\r\nHost: b": "a%0D%0AHost%3A%20b",
-            "größe": "gr%C3%B6%C3%9Fe",
-            "\ud800": "%3F",
+            "gr\u00f6\u00dfe\ud800": "gr%C3%B6%C3%9Fe%3F",
         }
         for segment, text in quoted.items():
             with self.subTest(segment=repr(segment)):
@@ -122,72 +86,50 @@ class EndpointTest(unittest.TestCase):
 
 class IssueReferenceTest(unittest.TestCase):
     def test_numbers_and_permalinks_of_every_form_are_read(self) -> None:
-        forms = {
-            "123": "",
-            " 123\n": "",
-            "12345678901234567890": "",
-            "https://sentry.io/organizations/acme/issues/123/": "sentry.io",
-            "https://acme.sentry.io/issues/123/": "acme.sentry.io",
-            "https://acme.sentry.io/issues/123": "acme.sentry.io",
-            "https://sentry.example.com/acme/pump-station/issues/123/": "sentry.example.com",
-            "http://Sentry.Example.com:9000/s/organizations/acme/issues/123/": "sentry.example.com",
-            "http://[::1]:9000/organizations/acme/issues/123/": "::1",
-            "https://sentry.example.com/acme/pump-station/groups/123/": "sentry.example.com",
-            "https://acme.sentry.io/issues/123/?project=7&query=is%3Aunresolved": "acme.sentry.io",
-            "https://acme.sentry.io/issues/123?referrer=x#events": "acme.sentry.io",
-            "https://acme.sentry.io/issues/123/events/0123456789abcdef0123456789abcdef/": "acme.sentry.io",
-            "https://sentry.io/organizations/7/issues/123/tags/": "sentry.io",
-            "https://sentry.io/organizations/issues/issues/123/": "sentry.io",
+        starts = {
+            "": "",
+            "https://sentry.io/organizations/acme/issues/": "sentry.io",
+            "https://sentry.io/organizations/7/issues/": "sentry.io",
+            "https://acme.sentry.io/issues/": "acme.sentry.io",
+            "https://h.example/acme/pump-station/issues/": "h.example",
+            "https://h.example/acme/pump-station/groups/": "h.example",
+            "http://H.Example:9000/s/organizations/issues/issues/": "h.example",
+            "http://[::1]:9000/organizations/acme/issues/": "::1",
         }
-        for text, host in forms.items():
-            with self.subTest(text):
-                number = "12345678901234567890" if text.startswith("12345") else "123"
-                self.assertEqual(IssueReference.parse(text), IssueReference(number, host))
+        tails = ("", "/", "/?project=7&query=is%3Aunresolved", "?a=b#c", f"/events/{'0' * 32}/", "/tags/", " \n")
+        for start, host in starts.items():
+            for tail in tails if start else ("", "\n"):
+                for number in ("123", "12345678901234567890"):
+                    with self.subTest(start + number + tail):
+                        self.assertEqual(IssueReference.parse(start + number + tail), IssueReference(number, host))
 
     def test_what_is_neither_number_nor_permalink_is_refused_without_being_quoted(self) -> None:
-        refused = (
-            "",
-            "PUMP-1K",
-            "-123",
-            "1.5",
-            "123abc",
-            "123456789012345678901",
-            "\uff11\uff12\uff13",
-            "123/../../organizations/PUMP",
-            "https://acme.sentry.io/issues/PUMP-1K/",
-            "https://acme.sentry.io/issues/123PUMP/",
-            "https://acme.sentry.io/issues/?project=123&PUMP",
-            "https://acme.sentry.io/PUMP/123/",
-            "https://acme.sentry.io/PUMP/#/issues/123/",
-            "https://acme.sentry.io/share/issue/0123456789abcdef0123456789abcdef/PUMP",
-            "https://[PUMP/issues/123/",
-            "https:///issues/123/PUMP",
-            "ftp://acme.sentry.io/issues/123/PUMP",
-            "https://acme.sentry.io\\@PUMP/issues/123/",
-            "https://acme.sentry.io/iss\nues/123/PUMP",
-        )
-        for text in refused:
-            with self.subTest(text):
-                with self.assertRaises(UnusableAddress) as caught:
-                    IssueReference.parse(text)
-                self.assertNotIn("PUMP", str(caught.exception))
+        for text in ("", "PUMP-1K", "-123", "1.5", "123abc", "1" * 21, "\uff11", "123/../../organizations/PUMP"):
+            self.refuse(text)
+        for path in (
+            "issues/PUMP-1K/",
+            "issues/123PUMP/",
+            "issues/?project=123",
+            "PUMP/123/",
+            "#/issues/123/",
+            "issues/",
+        ):
+            self.refuse(f"https://acme.sentry.io/{path}")
+        for start in ("https://[PUMP", "https://", "ftp://PUMP", "https://h\\@PUMP", "https://h\nPUMP", "PUMP.example"):
+            self.refuse(f"{start}/issues/123/")
+
+    def refuse(self, text: str) -> None:
+        with self.subTest(text):
+            with self.assertRaises(UnusableAddress) as caught:
+                IssueReference.parse(text)
+            self.assertNotIn("PUMP", str(caught.exception))
 
     def test_the_number_in_a_permalink_has_ascii_digits_as_a_number_alone_has(self) -> None:
-        with self.assertRaises(UnusableAddress):
-            IssueReference.parse("https://acme.sentry.io/issues/\uff11\uff12\uff13/")
+        self.refuse("https://acme.sentry.io/issues/\uff11\uff12/")
 
     def test_a_permalink_looks_foreign_where_one_side_is_sentry_saas_and_the_other_is_not(self) -> None:
-        saas, own = "https://acme.sentry.io/issues/1/", "https://sentry.example.com/organizations/acme/issues/1/"
-        cases = {
-            ("1", "https://sentry.io"): False,
-            ("1", "https://sentry.example.com"): False,
-            (saas, "https://sentry.io"): False,
-            (saas, "https://de.sentry.io"): False,
-            (saas, "https://sentry.example.com"): True,
-            (own, "https://sentry.io"): True,
-            (own, "https://sentry.example.com"): False,
-            (own, "http://10.0.0.7:9000"): False,
-        }
-        for (text, base), expected in cases.items():
-            with self.subTest(text=text, base=base):
-                self.assertIs(IssueReference.parse(text).looks_foreign_to(Server(base)), expected)
+        saas, own = "https://acme.sentry.io/issues/1/", "https://h.example/organizations/acme/issues/1/"
+        for base, foreign in (("https://sentry.io", own), ("https://de.sentry.io", own), ("https://h.example", saas)):
+            for text in ("1", saas, own):
+                with self.subTest(text=text, base=base):
+                    self.assertIs(IssueReference.parse(text).looks_foreign_to(Server(base)), text == foreign)

@@ -2,20 +2,8 @@ import json
 import unittest
 from typing import Any
 
-from komand_sentry.util.errors import (
-    LONGEST_NAME,
-    LONGEST_WORDS,
-    UNREACHABLE,
-    Target,
-    ingestion_error,
-    input_error,
-    not_a_sentry,
-    response_error,
-    server_words,
-    shown,
-    unexpected_answer,
-    unreachable_error,
-)
+from komand_sentry.util import errors
+from komand_sentry.util.errors import Target, ingestion_error, not_a_sentry, response_error, server_words, shown
 from komand_sentry.util.exchange import Response, Unreachable
 
 SECRET = "sntryu_" + "0123456789abcdef" * 4
@@ -33,18 +21,18 @@ def words(body: Any) -> str:
 
 class ServerWordsTest(unittest.TestCase):
     def test_every_shape_of_a_body_is_a_sentence(self) -> None:
-        coded = {"code": "sso-required", "message": "Must login via SSO", "extra": {"loginUrl": "/auth/"}}
+        coded = {"code": "a-code", "message": "Log in first", "extra": {"url": "/x/"}}
         shapes: tuple[tuple[Any, str], ...] = (
-            ("Too frequently.", "Too frequently."),
+            ("Slow down.", "Slow down."),
             (["a", None, "b"], "a; b"),
             ({"detail": "No such issue"}, "No such issue"),
             ({"detail": ["a", "b"]}, "a; b"),
-            ({"detail": coded}, "Must login via SSO"),
+            ({"detail": coded}, "Log in first"),
             ({"message": "Gone."}, "Gone."),
-            ({"error": "Invalid api key", "error_name": "x"}, "Invalid api key"),
-            ({"info": "Route not found"}, "Route not found"),
+            ({"error": "wrong key", "error_name": "x"}, "wrong key"),
+            ({"info": "no such route"}, "no such route"),
             ({"detail": "", "error": "b"}, "b"),
-            ({"status": ["not a choice", "b"]}, "status: not a choice; b"),
+            ({"status": ["no choice", "b"]}, "status: no choice; b"),
             ({"a": ["1"], "b": ["2"]}, "a: 1; b: 2"),
             ({"statusDetails": {"inRelease": ["unknown"]}}, "statusDetails: inRelease: unknown"),
             ({"statusDetails": [{"inRelease": ["unknown"]}]}, "statusDetails: inRelease: unknown"),
@@ -59,7 +47,8 @@ class ServerWordsTest(unittest.TestCase):
             (b"", ""),
             (b"plain\r\n  text\x0b", "plain text"),
             (b"{cut off", "{cut off"),
-            ("größer".encode("utf-16"), "\ufffd\ufffdg\0r\0\ufffd\0\ufffd\0e\0r\0"),
+            ("größer".encode("utf-16"), "\ufffd\ufffdg?r?\ufffd?\ufffd?e?r?"),
+            (b"\x1b[2Jcleared", "?[2Jcleared"),
             (b"caf\xe9 \xff", "caf\ufffd \ufffd"),
             (b"<html>\r\n<head><title>502 Bad\n Gateway</title></head>", "An HTML page: 502 Bad Gateway"),
             (b"\n<!DOCTYPE html><body>Hi</body>", "An HTML page"),
@@ -88,7 +77,7 @@ class ServerWordsTest(unittest.TestCase):
         )
         for body in bodies:
             with self.subTest(str(body)[:40]):
-                self.assertTrue(0 < len(words(body)) <= LONGEST_WORDS + len("..."))
+                self.assertTrue(0 < len(words(body)) <= errors.LONGEST_WORDS + len("..."))
 
     def test_secrets_are_blacked_out_wherever_they_stand(self) -> None:
         nested: Any = {"x" * 430: SECRET}
@@ -99,10 +88,10 @@ class ServerWordsTest(unittest.TestCase):
             {SECRET: ["unknown"]},
             f"Bearer {SECRET}".encode(),
             f"<html><title>{SECRET}</title>".encode(),
-            {"detail": "x" * (LONGEST_WORDS - 20) + SECRET},
-            (f"{'x' * (LONGEST_WORDS - 20)}{SECRET}").encode(),
+            {"detail": "x" * (errors.LONGEST_WORDS - 20) + SECRET},
+            (f"{'x' * (errors.LONGEST_WORDS - 20)}{SECRET}").encode(),
             nested,
-            b" " * (64 * LONGEST_WORDS - 20) + SECRET.encode(),
+            b" " * (64 * errors.LONGEST_WORDS - 20) + SECRET.encode(),
         )
         for body in bodies:
             with self.subTest(str(body)[:40]):
@@ -167,7 +156,7 @@ class ResponseErrorTest(unittest.TestCase):
 
     def test_an_answer_that_is_not_sentrys_shows_what_came(self) -> None:
         page = response(f"<html><title>Login {SECRET}</title>".encode(), 200)
-        for error in (unexpected_answer(TARGET, page, (SECRET,)), not_a_sentry(page, (SECRET,))):
+        for error in (errors.unexpected_answer(TARGET, page, (SECRET,)), not_a_sentry(page, (SECRET,))):
             self.assertEqual((error.data, error.status_code), ("An HTML page: Login ********", 200))
             self.assertIn("URL of the connection", error.cause + error.assistance)
 
@@ -175,19 +164,19 @@ class ResponseErrorTest(unittest.TestCase):
 class OtherErrorTest(unittest.TestCase):
     def test_every_kind_of_failure_names_the_host_and_what_to_do(self) -> None:
         seen = set()
-        for kind in UNREACHABLE:
+        for kind in errors.UNREACHABLE:
             with self.subTest(kind):
-                error = unreachable_error("h{0}.example:9000", Unreachable(kind, "the reason"))
+                error = errors.unreachable_error("h{0}.example:9000", Unreachable(kind, "the reason"))
                 self.assertIn("h{0}.example:9000", error.cause)
                 self.assertEqual(error.data, "the reason")
                 seen.add((error.cause, error.assistance))
-        self.assertEqual(len(seen), len(UNREACHABLE))
+        self.assertEqual(len(seen), len(errors.UNREACHABLE))
 
     def test_a_kind_that_nobody_knows_is_a_failed_connection(self) -> None:
-        self.assertIn("failed", unreachable_error("h.example", Unreachable("new", "")).cause)
+        self.assertIn("failed", errors.unreachable_error("h.example", Unreachable("new", "")).cause)
 
     def test_an_input_error_says_what_it_was_given(self) -> None:
-        error = input_error("The cause.", "The assistance.")
+        error = errors.input_error("The cause.", "The assistance.")
         self.assertEqual((error.cause, error.assistance), ("The cause.", "The assistance."))
 
     def test_a_text_of_the_input_is_shown_on_one_line_and_not_too_long(self) -> None:
@@ -195,8 +184,8 @@ class OtherErrorTest(unittest.TestCase):
             ("pump station", "pump station"),
             ("a\r\nb\x1b\u2028c", "a??b??c"),
             ("\ud800", "?"),
-            ("x" * LONGEST_NAME, "x" * LONGEST_NAME),
-            ("x" * (LONGEST_NAME + 1), "x" * LONGEST_NAME + "..."),
+            ("x" * errors.LONGEST_NAME, "x" * errors.LONGEST_NAME),
+            ("x" * (errors.LONGEST_NAME + 1), "x" * errors.LONGEST_NAME + "..."),
         ):
             with self.subTest(repr(text)):
                 self.assertEqual(shown(text), expected)

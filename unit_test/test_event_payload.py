@@ -75,7 +75,8 @@ class ShapeTest(EventTest):
 
     def test_pairs_become_objects(self) -> None:
         self.becomes({"tags": [["a", "1"], ["b", None]]}, {"tags": {"a": "1", "b": None}})
-        self.becomes({"tags": {"a": True, "b": 2}}, {"tags": {"a": True, "b": 2}})
+        self.becomes({"tags": {"a": True, "b": 2, "c": 1.5}}, {"tags": {"a": "True", "b": "2", "c": "1.5"}})
+        self.becomes({"tags": [["a", False]]}, {"tags": {"a": "False"}})
         self.becomes({"modules": {"pump": "1.0", "valve": None}}, {"modules": {"pump": "1.0", "valve": None}})
 
     def test_a_level_comes_as_name_or_number(self) -> None:

@@ -11,7 +11,8 @@ DEFAULT_URL = "https://sentry.io"
 _AUTHORITY = re.compile(
     r"(?P<host>\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(?P<port>:[0-9]{1,5})?"
 )
-_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~%-][A-Za-z0-9._~%-]*)*")
+# No percent signs: HTTP clients un-quote and fold away an encoded `..`.
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _API_ROOT = re.compile(r"/api(/0)?$")
 _ISSUE_PATH = re.compile(r"/(?:issues|groups)/(?P<id>[0-9]{1,20})(?:/|$)")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f\\]")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from komand_sentry.util.address import UnusableAddress, split_url
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_PATH = re.compile(r"(?P<prefix>(?:/[A-Za-z0-9_~%-][A-Za-z0-9._~%-]*)*)/(?P<project>[0-9]{1,20})/?")
+_PATH = re.compile(r"(?P<prefix>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/(?P<project>[0-9]{1,20})/?")
 
 
 class MalformedDSN(ValueError):

@@ -274,6 +274,7 @@ def _html_words(text: str) -> str:
 
 def _cut(words: str, secrets: tuple[str, ...]) -> str:
     words = _WHITE_SPACE.sub(" ", _blacked_out(words, secrets)).strip()
+    words = "".join(character if character.isprintable() else "?" for character in words[: LONGEST_WORDS + 1])
     return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}..."
 
 

@@ -83,26 +83,27 @@ def envelope(event: Event, event_body: bytes, sent_at: datetime) -> bytes:
 
 
 def _with_values(value: Any) -> Any:
-    """{"values": [...]} from that, from a bare list, or from a single object."""
-    if isinstance(value, dict) and "values" not in value:
-        value = [value]
-    elif isinstance(value, dict) and isinstance(value["values"], dict):
-        value = {**value, "values": [value["values"]]}
-    value = value if isinstance(value, dict) else {"values": value}
-    if isinstance(value["values"], list):
-        value = {**value, "values": [_record(item) for item in value["values"]]}
-    return value
+    """{"values": [...]} from that, from a bare list, or from a single object; an empty object is none at all."""
+    if not isinstance(value, dict):
+        value = {"values": value}
+    elif value and "values" not in value:
+        value = {"values": [value]}
+    items = value.get("values")
+    if isinstance(items, dict):
+        items = [items]
+    return {**value, "values": [_record(item) for item in items]} if isinstance(items, list) else value
 
 
 def _record(value: Any) -> Any:
-    """An exception, whose value may be any JSON, a thread or a breadcrumb, which has a time."""
+    """An exception, whose value may be any JSON, a thread or a breadcrumb, which has a time and a level."""
     if not isinstance(value, dict):
         return value
     shaped = dict(value)
     if isinstance(shaped.get("value"), (dict, list)):
         shaped["value"] = _json_text(shaped["value"])
-    if "timestamp" in shaped:
-        shaped["timestamp"] = _timestamp(shaped["timestamp"])
+    for name, shape in (("timestamp", _timestamp), ("level", _level)):
+        if name in shaped:
+            shaped[name] = shape(shaped[name])
     return shaped
 
 
@@ -135,6 +136,19 @@ def _level(value: Any) -> Any:
     return text.lower() if isinstance(value, str) else value
 
 
+def _tags(value: Any) -> Any:
+    """Numbers and booleans as the texts that Sentry makes of them; its Relay would cut 1.5 to 1, others refuse them."""
+    if isinstance(value, dict):
+        return {name: _tag_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [[pair[0], _tag_text(pair[1])] if isinstance(pair, list) and len(pair) == 2 else pair for pair in value]
+    return value
+
+
+def _tag_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (bool, int, float)) else value
+
+
 def _log_entry(value: Any) -> Any:
     return value if isinstance(value, dict) else {"formatted": value}
 
@@ -156,6 +170,8 @@ def _request(value: Any) -> Any:
 
 def _query_string(value: Any) -> Any:
     pairs = list(value.items()) if isinstance(value, dict) else value
+    if not all(isinstance(pair, (list, tuple)) for pair in pairs):
+        return value
     try:
         return urlencode([(name, "" if item is None else item) for name, item in pairs])
     except (TypeError, ValueError):
@@ -185,6 +201,7 @@ _SHAPES = {
     "timestamp": _timestamp,
     "start_timestamp": _timestamp,
     "level": _level,
+    "tags": _tags,
     "logentry": _log_entry,
     "request": _request,
 }

@@ -66,7 +66,7 @@ class Listing:
     limit: int = 0
     position: Position | None = field(default_factory=Position)
     records: list[dict[str, Any]] = field(default_factory=list)
-    _seen: set[object] = field(default_factory=set, repr=False)
+    _seen: set[str] = field(default_factory=set, repr=False)
     _cursors: set[str] = field(default_factory=set, repr=False)
 
     @property
@@ -95,7 +95,7 @@ class Listing:
             if self._is_full():
                 self.position = Position(at.cursor, index)
                 return None
-            self._seen.add(record.get(self.id_key))
+            self._seen.add(str(record.get(self.id_key)))
             self.records.append(record)
         self.position = Position(following) if following else None
         if self._is_full() or not following:
@@ -110,7 +110,7 @@ class Listing:
     def _is_repeat(self, record: dict[str, Any]) -> bool:
         """Pages are no snapshot: a record that moved back meanwhile comes again on a later page."""
         identity = record.get(self.id_key)
-        return identity is not None and identity in self._seen
+        return identity is not None and str(identity) in self._seen
 
 
 class EndlessListing(Exception):

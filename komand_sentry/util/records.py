@@ -9,7 +9,10 @@ from typing import Any
 
 Record = dict[str, Any]
 
-_ANCHOR = re.compile(r"""<a\b[^>]*?\bhref\s*=\s*["']?(?P<url>[^"'\s>]*)["']?[^>]*>(?P<text>.*?)</a\s*>""", re.I | re.S)
+_ANCHOR = re.compile(
+    r"""<a\b[^>]*?\bhref\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>]*))[^>]*>(?P<text>.*?)</a\s*>""",
+    re.I | re.S,
+)
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -56,7 +59,7 @@ def _annotation(value: Any) -> Any:
         return value
     link = _ANCHOR.search(value)
     text = html.unescape(_TAG.sub("", link["text"] if link else value)).strip()
-    url = html.unescape(link["url"]) if link else None
+    url = html.unescape(link["double"] or link["single"] or link["bare"] or "") if link else None
     return {"displayName": text or url, "url": url}
 
 
