@@ -9,7 +9,7 @@ DEFAULT_URL = "https://sentry.io"
 
 # What may stand between the user info and the path: a name or an IPv6 address in brackets, and a port.
 _AUTHORITY = re.compile(
-    r"(?P<host>\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(?P<port>:[0-9]{1,5})?"
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(?P<port>:[0-9]{1,5})?"
 )
 # No percent signs: HTTP clients un-quote and fold away an encoded `..`.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,14 +57,15 @@ class IssueFilter:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What is listed: the key that identifies a record, and the parameter that sets the size of a page."""
+    """What is listed: what identifies a record, which parameter sets the size of a page, and the record's dialects."""
 
     id_key: str
     size_param: str
+    normalise: Callable[[records.Record], records.Record]
 
 
-_ISSUES = _Kind("id", "limit")
-_EVENTS = _Kind("eventID", "per_page")
+_ISSUES = _Kind("id", "limit", records.issue)
+_EVENTS = _Kind("eventID", "per_page", records.event)
 
 
 @dataclass
@@ -112,9 +114,7 @@ class SentryClient:
             raise errors.input_error(
                 f"A slug cannot be used: {error}.", "Check organization_slug and project_slug."
             ) from None
-        listing = self._list(_ISSUES, url, issue_filter.params(), window, target)
-        listing.records = [records.issue(record) for record in listing.records]
-        return listing
+        return self._list(_ISSUES, url, issue_filter.params(), window, target)
 
     def list_issue_events(self, issue_id: str, environment: str, full: bool, window: Window) -> Listing:
         """`GET /issues/{id}/events/`, newest first, as many pages as it takes.
@@ -127,9 +127,7 @@ class SentryClient:
         given = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in given if value)
         url = self.server.api("issues", reference.issue_id, "events")
-        listing = self._list(_EVENTS, url, params, window, _issue_target(reference, "event:read"))
-        listing.records = [records.event(record) for record in listing.records]
-        return listing
+        return self._list(_EVENTS, url, params, window, _issue_target(reference, "event:read"))
 
     def update_issue(self, issue_id: str, changes: dict[str, Any]) -> records.Record:
         """`PUT /issues/{id}/` with the attributes to change, and no others.
@@ -200,7 +198,7 @@ class SentryClient:
             if position.cursor:
                 page_params = (*page_params, ("cursor", position.cursor))
             response = self._api("GET", url, target, params=page_params)
-            page = self._records(response, target)
+            page = [kind.normalise(record) for record in self._records(response, target)]
             try:
                 position = listing.add(page, next_cursor(response.header("link")))
             except EndlessListing:

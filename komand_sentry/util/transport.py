@@ -91,7 +91,7 @@ def _unreachable(error: Exception) -> Unreachable:
 
     The text of a requests error is not passed on as it is, since it may quote a header; the innermost cause is.
     """
-    causes = list(_causes(error))
+    causes = _causes(error)
     for kind, types in _KINDS:
         for cause in causes:
             if isinstance(cause, types):
