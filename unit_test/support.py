@@ -9,9 +9,11 @@ from jsonschema import Draft202012Validator
 
 from komand_sentry.actions import ListIssueEvents, ListProjectIssues, SubmitEvent, UpdateIssue
 from komand_sentry.connection import Connection
+from komand_sentry.util.budget import Clock
 from komand_sentry.util.step import SentryAction
 from sandbox import Sandbox
 from sandbox.plugin import Json, action_message
+from unit_test.fake_clock import FakeClock
 
 ACTIONS: dict[str, Callable[[], SentryAction]] = {
     "submit_event": SubmitEvent,
@@ -26,12 +28,14 @@ def validate(value: Any, schema: Json) -> None:
     Draft202012Validator(schema).validate(value)
 
 
-def connection_to(url: str, token: str = "a-token", **more: Any) -> Connection:
+def connection_to(url: str, token: str = "a-token", clock: Clock | None = None, **more: Any) -> Connection:
+    """A connection that waits by a fake clock, since no test sleeps."""
     connection = Connection()
     connection.logger = logging.getLogger("plugin.test")
     parameters = {"token": {"token": token}, "url": url, **more}
     connection.set_(parameters)
     connection.connect(parameters)
+    connection.client.clock = clock or FakeClock()
     return connection
 
 

@@ -148,9 +148,9 @@ class TestContract(unittest.TestCase):
 
     def test_examples_validate_and_keep_every_value(self) -> None:
         for action, key, example, normalise in (
-            ("list_project_issues", "issues", ISSUE, records.issue),
-            ("list_issue_events", "events", EVENT, records.event),
-            ("update_issue", "issue", ISSUE, records.issue),
+            ("list_project_issues", "issues", ISSUE, records.issue_record),
+            ("list_issue_events", "events", EVENT, records.event_record),
+            ("update_issue", "issue", ISSUE, records.issue_record),
         ):
             schema = ACTIONS[action]().output.schema
             record = example if key == "issue" else [example]

@@ -212,7 +212,7 @@ class EnvelopeTest(unittest.TestCase):
             with self.subTest(message):
                 event = ready_event({"message": message}, ID, NOW)
                 body = json.dumps(event, ensure_ascii=False).encode()
-                head, item, rest = envelope(event, body, NOW).split(b"\n", 2)
+                head, item, rest = envelope(event["event_id"], body, NOW).split(b"\n", 2)
                 self.assertEqual(json.loads(head), {"event_id": ID, "sent_at": "2026-08-01T12:30:00.250000Z"})
                 length = json.loads(item)["length"]
                 self.assertEqual(

@@ -3,7 +3,7 @@ import unittest
 from dataclasses import dataclass
 from typing import Any
 
-from komand_sentry.util.pagination import PAGE_SIZE, EndlessListing, Listing, Position, next_cursor
+from komand_sentry.util.pagination import PAGE_SIZE, BrokenListing, Listing, Position, next_cursor
 
 Page = list[dict[str, Any]]
 
@@ -186,7 +186,7 @@ class ListingTest(unittest.TestCase):
 
     def test_a_cursor_that_comes_again_raises(self) -> None:
         for cursors in (("a:0:0", "a:0:0"), ("a:0:0", "b:0:0", "a:0:0"), ("start:0:0",)):
-            with self.subTest(cursors), self.assertRaises(EndlessListing):
+            with self.subTest(cursors), self.assertRaises(BrokenListing):
                 listing = Listing("id", position=Position("start:0:0"))
                 for number, cursor in enumerate(cursors):
                     listing.add([{"id": str(number)}], cursor)

@@ -6,7 +6,7 @@ from jsonschema import validate
 
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
-from komand_sentry.util.records import Record, event, issue
+from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.shape import conform
 
 EVENT_ID = "0123456789abcdef0123456789abcdef"
@@ -45,13 +45,13 @@ EVENT_2026: Record = json.loads("""{
 
 
 def issue_out(raw: Record) -> Any:
-    output = conform({"issues": [issue(raw)]}, ListProjectIssuesOutput.schema, drop_misfits=True)
+    output = conform({"issues": [issue_record(raw)]}, ListProjectIssuesOutput.schema, drop_misfits=True)
     validate(output, ListProjectIssuesOutput.schema)
     return output["issues"][0]
 
 
 def event_out(raw: Record) -> Any:
-    output = conform({"events": [event(raw)]}, ListIssueEventsOutput.schema, drop_misfits=True)
+    output = conform({"events": [event_record(raw)]}, ListIssueEventsOutput.schema, drop_misfits=True)
     validate(output, ListIssueEventsOutput.schema)
     return output["events"][0]
 

@@ -19,6 +19,9 @@ from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import connection_to
 
 
+SECONDS = 5.0
+
+
 def reset(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     handler.connection.close()
@@ -43,7 +46,7 @@ def answer_and_close(handler: BaseHTTPRequestHandler) -> None:
 class TestFailures(unittest.TestCase):
     def kind(self, url: str) -> str:
         with self.assertRaises(Unreachable) as caught:
-            Transport().send(Request("GET", url))
+            Transport().send(Request("GET", url), SECONDS)
         self.assertTrue(caught.exception.reason)
         return caught.exception.kind
 
@@ -60,14 +63,14 @@ class TestFailures(unittest.TestCase):
         with ScriptedServer(lost, lost) as server:
             self.assertEqual(self.kind(f"{server.base}/"), "lost")
         with ScriptedServer(lost, ("GET", "/", Answer(body=b"there"))) as server:
-            self.assertEqual(Transport().send(Request("GET", f"{server.base}/")).body, b"there")
+            self.assertEqual(Transport().send(Request("GET", f"{server.base}/"), SECONDS).body, b"there")
 
     def test_a_server_that_closes_after_each_answer_without_saying_so_loses_nothing(self) -> None:
         script = [("POST", "/", Answer(play=answer_and_close))] * 50
         with ScriptedServer(*script) as server:
             transport = Transport()
             for number in range(50):
-                transport.send(Request("POST", f"{server.base}/", body=str(number).encode()))
+                transport.send(Request("POST", f"{server.base}/", body=str(number).encode()), SECONDS)
         self.assertEqual([received.body for received in server.received], [str(n).encode() for n in range(50)])
 
     def test_a_server_that_does_not_speak_tls_is_a_tls_failure(self) -> None:
@@ -88,7 +91,7 @@ class TestFailures(unittest.TestCase):
 
     def test_a_header_that_cannot_be_sent_is_not_quoted(self) -> None:
         with self.assertRaises(Unreachable) as caught:
-            Transport().send(Request("GET", "http://127.0.0.1/", headers={"Authorization": "Bearer se\ncret"}))
+            Transport().send(Request("GET", "http://127.0.0.1/", headers={"Authorization": "Bearer se\ncret"}), SECONDS)
         self.assertEqual(caught.exception.kind, "request")
         self.assertNotIn("cret", str(caught.exception))
 
@@ -106,14 +109,14 @@ class TestExchange(unittest.TestCase):
         with ScriptedServer(("GET", "/", answer), ("GET", "/", answer)) as server:
             transport = Transport()
             for _ in range(2):
-                transport.send(Request("GET", f"{server.base}/"))
+                transport.send(Request("GET", f"{server.base}/"), SECONDS)
         self.assertEqual(len({received.client_port for received in server.received}), 1)
         self.assertNotIn("cookie", server.received[1].headers)
 
     def test_redirects_are_returned_and_not_followed(self) -> None:
         answer = Answer(302, headers={"Location": "https://elsewhere.example.com/"})
         with ScriptedServer(("GET", "/", answer)) as server:
-            response = Transport().send(Request("GET", f"{server.base}/"))
+            response = Transport().send(Request("GET", f"{server.base}/"), SECONDS)
         self.assertEqual((response.status, response.header("LOCATION")), (302, "https://elsewhere.example.com/"))
 
     def test_a_netrc_file_does_not_put_its_password_over_the_token(self) -> None:
@@ -121,7 +124,7 @@ class TestExchange(unittest.TestCase):
             netrc = Path(home, "netrc")
             netrc.write_text("machine 127.0.0.1 login user1 password wrong\n", encoding="utf-8")
             with mock.patch.dict(os.environ, {"NETRC": str(netrc)}):
-                Transport().send(Request("GET", f"{server.base}/", headers={"Authorization": "Bearer right"}))
+                Transport().send(Request("GET", f"{server.base}/", headers={"Authorization": "Bearer right"}), SECONDS)
         self.assertEqual(server.received[0].headers["authorization"], "Bearer right")
 
 
@@ -146,15 +149,15 @@ class TestTLS(unittest.TestCase):
     def test_a_certificate_of_ones_own_needs_a_bundle_or_ssl_verify_off(self) -> None:
         request = Request("GET", self.base)
         with self.assertRaises(Unreachable) as caught:
-            Transport().send(request)
+            Transport().send(request, SECONDS)
         self.assertEqual(caught.exception.kind, "tls")
-        self.assertEqual(Transport(ssl_verify=False).send(request).body, b"hello")
+        self.assertEqual(Transport(ssl_verify=False).send(request, SECONDS).body, b"hello")
         with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(self.bundle)}):
-            self.assertEqual(Transport().send(request).body, b"hello")
+            self.assertEqual(Transport().send(request, SECONDS).body, b"hello")
 
     def test_ssl_verify_off_wins_over_a_bundle(self) -> None:
         with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": ssl.get_default_verify_paths().cafile or os.devnull}):
-            self.assertEqual(Transport(ssl_verify=False).send(Request("GET", self.base)).body, b"hello")
+            self.assertEqual(Transport(ssl_verify=False).send(Request("GET", self.base), SECONDS).body, b"hello")
 
 
 class _Hello(BaseHTTPRequestHandler):

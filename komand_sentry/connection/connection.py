@@ -7,10 +7,14 @@ from .schema import ConnectionSchema, Input
 from typing import Any
 
 from komand_sentry.util.address import DEFAULT_URL, Server, UnusableAddress
+from komand_sentry.util.budget import DEFAULT_SECONDS
 from komand_sentry.util.client import SentryClient
-from komand_sentry.util.errors import input_error
+from komand_sentry.util.errors import input_error, useless_token
 from komand_sentry.util.step import read_params
+from komand_sentry.util.token import LONGEST_TOKEN, token_kind
 from komand_sentry.util.transport import Transport
+
+LONGEST_TIMEOUT_SECONDS = 3600
 
 
 class Connection(insightconnect_plugin_runtime.Connection):
@@ -32,29 +36,38 @@ class Connection(insightconnect_plugin_runtime.Connection):
         given = read_params(params, self.schema)
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
         ssl_verify = given.get(Input.SSL_VERIFY, True)
-        token = given[Input.TOKEN]["token"]
-        url = given.get(Input.URL, DEFAULT_URL)
+        timeout = _timeout(given.get(Input.TIMEOUT, DEFAULT_SECONDS))
+        token = _token(given[Input.TOKEN]["token"])
+        server = _server(given.get(Input.URL, DEFAULT_URL), token)
         # END INPUT BINDING - DO NOT REMOVE
-        server = _server(url)
         if not ssl_verify:
             self.logger.warning("The server's TLS certificate is not verified: anyone on the way can read the token")
-        self.client = SentryClient(server, _token(token), Transport(ssl_verify), self.logger)
+        if server.is_in_the_clear:
+            self.logger.warning("The URL of the connection begins with http://: anyone on the way can read the token")
+        self.client = SentryClient(server, token, Transport(ssl_verify), self.logger, timeout)
 
-    def test(self) -> dict[str, bool]:
-        """One cheap call that tells whether the server is a Sentry and takes the token.
+    def test(self) -> dict[str, Any]:
+        """Tells which server answers, what the token is, and which actions it allows, in the log and as output.
 
         :raises ConnectionTestException: with cause and assistance
         """
         try:
-            self.client.identity()
+            report = self.client.preflight()
+            for line in report.lines():
+                self.logger.info(line)
+            if report.is_useless:
+                raise useless_token(report.scopes or (), report.token.is_of_organization)
         except PluginException as error:
             raise ConnectionTestException(cause=error.cause, assistance=error.assistance, data=error.data) from None
-        return {"success": True}
+        return report.output()
 
 
-def _server(url: str) -> Server:
+def _server(url: str, token: str) -> Server:
+    """The server at the URL; an organization token tells its region, which is used where the URL is the default."""
     try:
-        return Server.parse(url)
+        server = Server.parse(url)
+        region = token_kind(token).region if server.base == DEFAULT_URL else ""
+        return Server.parse(region) if region else server
     except UnusableAddress as error:
         raise input_error(
             f"The URL of the connection cannot be used: {error}.",
@@ -65,9 +78,18 @@ def _server(url: str) -> Server:
 def _token(text: str) -> str:
     """The token as it goes into a header, without the blanks that copying adds."""
     token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not token or not token.isascii() or not token.isprintable() or " " in token or len(token) > LONGEST_TOKEN:
         raise input_error(
             "The token of the connection is empty or holds characters that no token has.",
             "Copy the token anew from Sentry, without quotes, blanks or the word Bearer.",
         )
     return token
+
+
+def _timeout(seconds: int) -> int:
+    if not 1 <= seconds <= LONGEST_TIMEOUT_SECONDS:
+        raise input_error(
+            "The timeout of the connection is not a sensible number of seconds.",
+            f"Give a timeout from 1 to {LONGEST_TIMEOUT_SECONDS} seconds, or leave it empty for {DEFAULT_SECONDS}.",
+        )
+    return seconds

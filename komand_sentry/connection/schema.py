@@ -5,6 +5,7 @@ import json
 
 class Input:
     SSL_VERIFY = "ssl_verify"
+    TIMEOUT = "timeout"
     TOKEN = "token"
     URL = "url"
 
@@ -21,6 +22,13 @@ class ConnectionSchema(insightconnect_plugin_runtime.Input):
       "description": "Verify the server's TLS certificate. Turned off, anyone on the way can read the token",
       "default": true,
       "order": 3
+    },
+    "timeout": {
+      "type": "integer",
+      "title": "Timeout",
+      "description": "Greatest number of seconds that a step waits in all, for a server that is slow, fails or limits the rate of requests. From 1 to 3600",
+      "default": 60,
+      "order": 4
     },
     "token": {
       "$ref": "#/definitions/credential_token",

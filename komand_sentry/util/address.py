@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 DEFAULT_URL = "https://sentry.io"
 
@@ -14,8 +14,24 @@ _AUTHORITY = re.compile(
 # No percent signs: HTTP clients un-quote and fold away an encoded `..`.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
 _API_ROOT = re.compile(r"/api(/0)?$")
-_ISSUE_PATH = re.compile(r"/(?:issues|groups)/(?P<id>[0-9]{1,20})(?:/|$)")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f\\]")
+_LONGEST_URL = 20_000
+# Sentry's own slugs have 100 characters at most.
+LONGEST_SEGMENT = 200
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_NUMBER = r"[0-9]{1,20}"
+# The slug of the project and a number in base 32, whose digits leave out I, L, O and U.
+_SHORT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}-[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{1,13}"
+_ISSUE_PATH = re.compile(rf"(?P<before>.*?)/(?:issues|groups)/(?P<id>{_NUMBER}|{_SHORT_ID})(?:/|$)")
+_SLUG = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}"
+# What stands before `/issues/` in a permalink: of today's form, and of Sentry 9's with organization and project.
+_ORGANIZATION_PATHS = (
+    re.compile(rf"/organizations/(?P<organization>{_SLUG})$"),
+    re.compile(rf"/(?P<organization>{_SLUG})/{_SLUG}$"),
+)
+# `acme.sentry.io` is the organization acme; these are not.
+_NO_ORGANIZATION = ("www", "us", "de", "eu", "app")
 
 
 class UnusableAddress(ValueError):
@@ -28,6 +44,8 @@ def split_url(text: str) -> tuple[SplitResult, str]:
     :raises UnusableAddress: it is none, or one that URL parsers disagree on
     """
     text = text.strip(" \t\r\n")
+    if len(text) > _LONGEST_URL:
+        raise UnusableAddress(f"it is longer than {_LONGEST_URL} characters")
     # urlsplit drops line breaks and reads a backslash as part of the host, so they are looked for in the text itself.
     if _CONTROL_OR_SPACE.search(text):
         raise UnusableAddress("it holds a space, a backslash or a control character")
@@ -87,6 +105,11 @@ class Server:
     def is_sentry_saas(self) -> bool:
         return is_sentry_saas(self.host)
 
+    @property
+    def is_in_the_clear(self) -> bool:
+        """Whether what is sent to it can be read on the way."""
+        return is_in_the_clear(self.base)
+
     def api(self, *segments: str) -> str:
         """The URL of a web API endpoint, each segment quoted, with the trailing slash that Sentry insists on.
 
@@ -99,40 +122,100 @@ def is_sentry_saas(host: str) -> bool:
     return host == "sentry.io" or host.endswith(".sentry.io")
 
 
+def is_in_the_clear(url: str) -> bool:
+    """Whether what is sent to a URL can be read on the way: by http, to another machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def quote_segment(segment: str) -> str:
-    """:raises UnusableAddress: empty, or `.` or `..`, which stay what they are however they are quoted"""
+    """:raises UnusableAddress: empty, too long, or `.` or `..`, which stay what they are however they are quoted"""
     if segment in ("", ".", ".."):
         raise UnusableAddress("it is empty or only dots")
+    if len(segment) > LONGEST_SEGMENT:
+        raise UnusableAddress(f"it is longer than {LONGEST_SEGMENT} characters")
     return quote(segment, safe="", errors="replace")
+
+
+def is_segment(text: str) -> bool:
+    """Whether it can stand as one segment of a path, in quotes where it must."""
+    try:
+        return bool(quote_segment(text))
+    except UnusableAddress:
+        return False
+
+
+def redirect_url(url: str, location: str) -> str | None:
+    """Where a redirect from an API's URL leads, None where that is not the API of the same server.
+
+    The token must go nowhere else: not to another scheme, host or port, nor to what else that host may serve.
+    """
+    try:
+        target = urljoin(url, location.strip()) if location.strip() else ""
+        parts, _ = split_url(target)
+    except (UnusableAddress, ValueError):
+        return None
+    here = urlsplit(url)
+    root = here.path.partition("/api/")[0] + "/api/"
+    segments = parts.path.split("/")
+    if _origin(parts) != _origin(here) or not parts.path.startswith(root) or "@" in parts.netloc:
+        return None
+    # HTTP clients fold dots away, encoded ones too, so that the path would not be the one that was looked at.
+    if any(unquote(segment) in (".", "..") for segment in segments):
+        return None
+    return parts._replace(fragment="").geturl()
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
 @dataclass(frozen=True)
 class IssueReference:
-    """The number of an issue, and the host of the permalink it was read from ("" where it was given as a number)."""
+    """An issue as a person names it.
+
+    :param issue_id: a number or a short ID, such as PUMP-STATION-1K
+    :param organization: the slug of its organization, "" where it is not told
+    :param host: of the permalink it was read from, "" where it was given as an ID
+    """
 
     issue_id: str
+    organization: str = ""
     host: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> "IssueReference":
-        """Reads a numeric ID or a permalink of either form, with whatever follows the number.
+    def parse(cls, text: str, organization: str = "") -> "IssueReference":
+        """Reads a number, a short ID, or a permalink of any form, with whatever follows the ID.
 
         `https://sentry.io/organizations/acme/issues/123/`, `https://acme.sentry.io/issues/123/?project=1`, and
         Sentry 9's `https://sentry.example.com/acme/pump-station/issues/123/`.
 
-        :raises UnusableAddress: it is neither
+        :param organization: the slug of the organization, which a permalink's own does not override
+        :raises UnusableAddress: it is none of them
         """
         text = text.strip()
-        if re.fullmatch(r"[0-9]{1,20}", text):
-            return cls(text)
+        if re.fullmatch(f"{_NUMBER}|{_SHORT_ID}", text):
+            return cls(text, organization)
         try:
             parts, _ = split_url(text)
         except UnusableAddress:
-            raise UnusableAddress("it is neither the number of an issue nor the link of its page") from None
-        match = _ISSUE_PATH.search(parts.path)
+            raise UnusableAddress("it is neither the ID of an issue nor the link of its page") from None
+        match = _ISSUE_PATH.match(parts.path)
         if not match:
             raise UnusableAddress("the link is not that of an issue's page")
-        return cls(match["id"], parts.hostname or "")
+        host = parts.hostname or ""
+        return cls(match["id"], organization or _organization_of(host, match["before"]), host)
+
+    @property
+    def is_short_id(self) -> bool:
+        return not self.issue_id.isdigit()
 
     def looks_foreign_to(self, server: Server) -> bool:
         """Whether the permalink is of Sentry SaaS and the server is not, or the reverse.
@@ -140,3 +223,13 @@ class IssueReference:
         The same number is then another issue, unless the server is a proxy of the other: a host name is no proof.
         """
         return bool(self.host) and is_sentry_saas(self.host) != server.is_sentry_saas
+
+
+def _organization_of(host: str, path: str) -> str:
+    """The organization that a permalink names by its host or by what stands before `/issues/` in its path."""
+    for form in _ORGANIZATION_PATHS:
+        if match := form.search(path):
+            return match["organization"]
+    subdomain = host.removesuffix(".sentry.io")
+    is_customer = is_sentry_saas(host) and subdomain != host and subdomain not in _NO_ORGANIZATION
+    return subdomain if is_customer and "." not in subdomain else ""

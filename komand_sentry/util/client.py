@@ -3,31 +3,29 @@
 Web API: https://docs.sentry.io/api/ ; ingestion: https://develop.sentry.dev/sdk/overview/
 """
 
-import json
+import functools
 import logging
-import time
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from komand_sentry.util import errors, records
-from komand_sentry.util.address import IssueReference, Server, UnusableAddress
-from komand_sentry.util.dsn import DSN, MalformedDSN, parse_dsn
-from komand_sentry.util.errors import Target, shown
-from komand_sentry.util.event_payload import Event, MalformedEventID, envelope, ready_event
-from komand_sentry.util.exchange import Params, Request, Response, Unreachable
-from komand_sentry.util.pagination import EndlessListing, Listing, Position, Window, next_cursor
+from komand_sentry.util import errors, ingestion, survey
+from komand_sentry.util.address import IssueReference, Server, UnusableAddress, is_in_the_clear, quote_segment
+from komand_sentry.util.budget import DEFAULT_SECONDS, Budget, Clock, SystemClock
+from komand_sentry.util.errors import Target, blacked_out, shown
+from komand_sentry.util.event_payload import Event
+from komand_sentry.util.exchange import Params
+from komand_sentry.util.ingestion import PROTOCOL_VERSION
+from komand_sentry.util.pagination import Listing, Window
+from komand_sentry.util.preflight import Preflight
+from komand_sentry.util.reader import EVENTS, ISSUES, Reader
+from komand_sentry.util.records import Record, issue_record
+from komand_sentry.util.routes import IssueRoute, ProjectIssuesRoute
+from komand_sentry.util.sender import Sender
 from komand_sentry.util.transport import Transport
+from komand_sentry.util.web_api import WebAPI, json_of
 
-USER_AGENT = "insightconnect-sentry/2.0.0"
-PROTOCOL_VERSION = 7
-
-# A server that no longer has the store endpoint answers so.
-_NO_SUCH_ENDPOINT = (404, 405, 410)
-# What stands at `/api/0/` where there is no Sentry: nothing, or a redirect to a page.
-_NOT_AN_API = (301, 302, 303, 307, 308, 404, 405)
+# A person waits for a connection test.
+MOST_TEST_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -55,51 +53,40 @@ class IssueFilter:
         return (("query", self.query), ("statsPeriod", self.stats_period), *given)
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What is listed: what identifies a record, which parameter sets the size of a page, and the record's dialects."""
-
-    id_key: str
-    size_param: str
-    normalise: Callable[[records.Record], records.Record]
-
-
-_ISSUES = _Kind("id", "limit", records.issue)
-_EVENTS = _Kind("eventID", "per_page", records.event)
-
-
 @dataclass
 class SentryClient:
-    """Talks to one Sentry server with one token. Safe to share between threads; making one does no I/O."""
+    """Talks to one Sentry server with one token. Safe to share between threads; making one does no I/O.
+
+    :param seconds: how long one action may wait in all
+    """
 
     server: Server
     token: str = field(repr=False)
     transport: Transport = field(repr=False)
     logger: logging.Logger = field(repr=False)
+    seconds: float = DEFAULT_SECONDS
+    clock: Clock = field(default_factory=SystemClock, repr=False)
 
     def identity(self) -> dict[str, Any]:
         """Who the token is: {version, auth: {scopes}, user}. `GET /api/0/`, which needs no scope.
 
         :raises PluginException: unreachable, not a Sentry, or the token is not accepted
         """
-        target = Target("the API")
-        response = self._call("GET", self.server.api())
-        if response.status in _NOT_AN_API:
-            raise errors.not_a_sentry(response, self._secrets)
-        answer = _json(self._judged(response, target))
-        if not isinstance(answer, dict) or "version" not in answer:
-            raise errors.not_a_sentry(response, self._secrets)
-        if not answer.get("auth") and not answer.get("user"):
-            # A server that reads no Authorization header, as behind a proxy that strips it, answers as to a stranger.
-            raise errors.response_error(target, Response(401, {}, b'{"detail": "The server saw no token."}'))
-        return answer
+        return survey.identity(self._api(self.seconds))
+
+    def preflight(self) -> Preflight:
+        """What the token may do, where, and as whom.
+
+        :raises PluginException: unreachable, not a Sentry, or the token is not accepted
+        """
+        return survey.take(self._api(min(self.seconds, MOST_TEST_SECONDS)))
 
     def list_project_issues(
         self, organization_slug: str, project_slug: str, issue_filter: IssueFilter, window: Window
     ) -> Listing:
         """`GET /projects/{organization}/{project}/issues/`, as many pages as it takes.
 
-        :raises PluginException: see _api, or a slug that is no slug
+        :raises PluginException: see WebAPI.call, or an input that cannot be one
         """
         target = Target(
             f"project {shown(project_slug)} of organization {shown(organization_slug)}",
@@ -108,202 +95,117 @@ class SentryClient:
             "token may see the project, and for Sentry SaaS that the connection's URL is that of the region, such "
             "as https://de.sentry.io.",
         )
-        try:
-            url = self.server.api("projects", organization_slug, project_slug, "issues")
-        except UnusableAddress as error:
-            raise errors.input_error(
-                f"A slug cannot be used: {error}.", "Check organization_slug and project_slug."
-            ) from None
-        return self._list(_ISSUES, url, issue_filter.params(), window, target)
+        _check_segments(organization_slug=organization_slug, project_slug=project_slug)
+        api = self._api(self.seconds)
+        route = ProjectIssuesRoute(api, organization_slug, project_slug, target)
+        return Reader(api, ISSUES, target, route.page).read(issue_filter.params(), window)
 
-    def list_issue_events(self, issue_id: str, environment: str, full: bool, window: Window) -> Listing:
-        """`GET /issues/{id}/events/`, newest first, as many pages as it takes.
+    def list_issue_events(
+        self, issue_id: str, environment: str, full: bool, window: Window, organization_slug: str = ""
+    ) -> Listing:
+        """`GET /organizations/{organization}/issues/{id}/events/` or `/issues/{id}/events/`, newest first, as many
+        pages as it takes.
 
-        :param issue_id: a number or a permalink
-        :raises PluginException: see _api, or an issue_id that is neither
+        :param issue_id: a number, a permalink, or a short ID
+        :param organization_slug: "" where it is not known
+        :raises PluginException: see WebAPI.call, or an input that cannot be one
         """
-        reference = self._issue(issue_id)
+        reference = self._issue(issue_id, organization_slug)
         # Absent, not "0", for the short form: some servers before 2023 take any `full` for yes.
         given = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in given if value)
-        url = self.server.api("issues", reference.issue_id, "events")
-        return self._list(_EVENTS, url, params, window, _issue_target(reference, "event:read"))
+        target = _issue_target(reference, "event:read")
+        api = self._api(self.seconds)
+        route = IssueRoute(api, reference, target)
+        fetch = functools.partial(route.call, "GET", "events")
+        return Reader(api, EVENTS, target, fetch).read(params, window)
 
-    def update_issue(self, issue_id: str, changes: dict[str, Any]) -> records.Record:
-        """`PUT /issues/{id}/` with the attributes to change, and no others.
+    def update_issue(self, issue_id: str, changes: dict[str, Any], organization_slug: str = "") -> Record:
+        """`PUT /organizations/{organization}/issues/{id}/` or `/issues/{id}/` with the attributes to change, and no
+        others.
 
+        :param issue_id: a number, a permalink, or a short ID
+        :param organization_slug: "" where it is not known
         :returns: the updated issue
-        :raises PluginException: see _api, or an issue_id that is neither a number nor a permalink
+        :raises PluginException: see WebAPI.call, or an issue_id that cannot be one
         """
-        reference = self._issue(issue_id)
+        reference = self._issue(issue_id, organization_slug)
         target = _issue_target(reference, "event:write")
-        response = self._api("PUT", self.server.api("issues", reference.issue_id), target, body=changes)
-        answer = _json(response)
+        api = self._api(self.seconds)
+        response = IssueRoute(api, reference, target).call("PUT", body=changes)
+        answer = json_of(response)
         if not isinstance(answer, dict):
-            raise errors.unexpected_answer(target, response, self._secrets)
-        return records.issue(answer)
+            raise api.unexpected(target, response)
+        return issue_record(answer)
 
     def submit_event(self, dsn: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """Sends an event to the store endpoint of the DSN, or where a server has none to its envelope endpoint.
 
+        However often it is sent, it is one event: its ID is fixed before the first try.
+
         :returns: the ID of the event, 32 hexadecimal digits
         :raises PluginException: a malformed DSN or event, the server refused it or was not reached
         """
-        now = datetime.now(UTC)
-        target_dsn = _dsn(dsn)
-        event, body = _ready(event, now)
-        response = self._ingest(target_dsn, target_dsn.store_url, "application/json", body, version)
-        if response.status in _NO_SUCH_ENDPOINT:
-            self.logger.info("The server has no store endpoint: sending the event to its envelope endpoint")
-            sealed = envelope(event, body, now)
-            response = self._ingest(
-                target_dsn, target_dsn.envelope_url, "application/x-sentry-envelope", sealed, version
-            )
-        return _stored_id(response, event, target_dsn)
+        target = ingestion.dsn_of(dsn)
+        secrets = (target.secret_key, self.token)
+        if is_in_the_clear(target.base):
+            self._say("The DSN begins with http://: anyone on the way can read the event", secrets, logging.WARNING)
+        outgoing = ingestion.outgoing_event(event, self.clock.now())
+        sender = self._sender(self.seconds, secrets)
+        return ingestion.Ingestion(sender, target, version, secrets).submit(outgoing)
 
-    def _ingest(self, dsn: DSN, url: str, content_type: str, body: bytes, version: int) -> Response:
-        """Events are authorized by the DSN alone; the token stays where it belongs."""
-        headers = {
-            "User-Agent": USER_AGENT,
-            "Accept": "application/json",
-            "Content-Type": content_type,
-            "X-Sentry-Auth": dsn.auth_header(version, USER_AGENT, int(time.time())),
-        }
-        return self._send(Request("POST", url, headers=headers, body=body))
+    def _say(self, text: str, secrets: tuple[str, ...], level: int = logging.INFO) -> None:
+        """Into the log of the step, which its author reads: no secret gets there, whatever field it was put into."""
+        self.logger.log(level, blacked_out(text, secrets))
 
-    def _issue(self, text: str) -> IssueReference:
+    def _sender(self, seconds: float, secrets: tuple[str, ...]) -> Sender:
+        return Sender(self.transport, Budget(seconds, self.clock), lambda text: self._say(text, secrets))
+
+    def _api(self, seconds: float) -> WebAPI:
+        """The web API for one action."""
+        secrets = (self.token,)
+        return WebAPI(self.server, self.token, self._sender(seconds, secrets), lambda text: self._say(text, secrets))
+
+    def _issue(self, text: str, organization_slug: str) -> IssueReference:
         try:
-            reference = IssueReference.parse(text)
+            reference = IssueReference.parse(text, organization_slug)
         except UnusableAddress as error:
             raise errors.input_error(
                 f"The issue_id cannot be used: {error}.",
-                "Give the issue's numeric ID (the id of an issue of List Project Issues, not its short ID) or its "
-                "permalink, such as https://acme.sentry.io/issues/123/.",
+                "Give the issue's numeric ID (the id of an issue of List Project Issues), its short ID together with "
+                "the organization_slug, or its permalink, such as https://acme.sentry.io/issues/123/.",
             ) from None
+        if organization_slug:
+            _check_segments(organization_slug=organization_slug)
         if reference.looks_foreign_to(self.server):
-            self.logger.warning(
+            self._say(
                 f"The permalink is of {reference.host}, the connection's server is {self.server.host}: "
-                f"taking issue {reference.issue_id} of {self.server.host}"
+                f"taking issue {reference.issue_id} of {self.server.host}",
+                (self.token,),
+                logging.WARNING,
             )
         return reference
 
-    def _list(self, kind: _Kind, url: str, params: Params, window: Window, target: Target) -> Listing:
-        if window.limit < 0:
-            raise errors.input_error("The limit is negative.", "Give a positive limit, or 0 for everything.")
-        listing = Listing(kind.id_key, limit=window.limit, position=Position.parse(window.cursor))
-        position = listing.position
-        pages = 0
-        while position is not None:
-            page_params = (*params, (kind.size_param, str(listing.page_size(position))))
-            if position.cursor:
-                page_params = (*page_params, ("cursor", position.cursor))
-            response = self._api("GET", url, target, params=page_params)
-            page = [kind.normalise(record) for record in self._records(response, target)]
-            try:
-                position = listing.add(page, next_cursor(response.header("link")))
-            except EndlessListing:
-                raise errors.unexpected_answer(target, response, self._secrets) from None
-            pages += 1
-        self.logger.info(f"Read {len(listing.records)} records of {target.name} in {pages} page(s)")
-        return listing
 
-    def _records(self, response: Response, target: Target) -> list[records.Record]:
-        page = _json(response)
-        if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
-            raise errors.unexpected_answer(target, response, self._secrets)
-        return page
-
-    def _api(
-        self, method: str, url: str, target: Target, params: Params = (), body: dict[str, Any] | None = None
-    ) -> Response:
-        """One call of the web API.
-
-        :returns: a success
-        :raises APIException: the server refused it
-        :raises PluginException: the server was not reached
-        """
-        return self._judged(self._call(method, url, params, body), target)
-
-    def _call(self, method: str, url: str, params: Params = (), body: dict[str, Any] | None = None) -> Response:
-        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Authorization": f"Bearer {self.token}"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        payload = None if body is None else json.dumps(body).encode()
-        return self._send(Request(method, url, params, headers, payload))
-
-    def _judged(self, response: Response, target: Target) -> Response:
-        if not response.is_success:
-            raise errors.response_error(target, response, self._secrets)
-        return response
-
-    def _send(self, request: Request) -> Response:
+def _check_segments(**slugs: str) -> None:
+    """:raises PluginException: one of the named inputs would leave its place in a path"""
+    for name, slug in slugs.items():
         try:
-            return self.transport.send(request)
-        except Unreachable as failure:
-            raise errors.unreachable_error(request.host, failure) from None
-
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        return (self.token,)
-
-
-def _json(response: Response) -> Any:
-    """The body as JSON, None where it is none: either way the caller checks that it is what it asked for."""
-    try:
-        return response.json()
-    except ValueError:
-        return None
+            quote_segment(slug)
+        except UnusableAddress as error:
+            raise errors.input_error(
+                f"A slug cannot be used: {error}.",
+                f"Check {name}. The slug stands in the address of a page of Sentry, as in "
+                "https://sentry.io/organizations/<organization_slug>/projects/<project_slug>/.",
+            ) from None
 
 
 def _issue_target(reference: IssueReference, scope: str) -> Target:
+    where = f" of organization {shown(reference.organization)}" if reference.organization else ""
     return Target(
-        f"issue {reference.issue_id}",
+        f"issue {reference.issue_id}{where}",
         scope=scope,
-        advice="Check the ID (the numeric id, not the short ID), that the issue was not deleted or merged, that the "
-        "token may see its project, and for Sentry SaaS that the connection's URL is that of the region, such as "
-        "https://de.sentry.io.",
+        advice="Check the ID, that the issue was not deleted or merged, that the token may see its project, the "
+        "organization_slug if one was given, and for Sentry SaaS that the connection's URL is that of the region, such "
+        "as https://de.sentry.io.",
     )
-
-
-def _dsn(text: str) -> DSN:
-    try:
-        return parse_dsn(text)
-    except MalformedDSN as error:
-        raise errors.input_error(
-            f"The DSN is malformed: {error}.",
-            "Copy the DSN from the settings of the project, Client Keys (DSN). It looks like "
-            "https://<public key>@<host>/<project number>.",
-        ) from None
-
-
-def _ready(event: Event, now: datetime) -> tuple[Event, bytes]:
-    """The event as it will be sent, however often, and its JSON."""
-    try:
-        event = ready_event(event, uuid.uuid4().hex, now)
-        return event, json.dumps(event, allow_nan=False).encode()
-    except MalformedEventID:
-        raise errors.input_error(
-            "The event_id of the event is malformed.",
-            "Give 32 hexadecimal digits, with or without dashes, or leave it out: one is then made.",
-        ) from None
-    except (ValueError, TypeError, RecursionError) as error:
-        raise errors.input_error(
-            f"The event cannot be written as JSON: {shown(str(error))}.",
-            "Remove numbers that JSON does not have (NaN, Infinity) and flatten what is nested too deeply.",
-        ) from None
-
-
-def _stored_id(response: Response, event: Event, dsn: DSN) -> str:
-    """The ID under which the server took the event. Relay names none where it took an envelope without looking."""
-    secrets = (dsn.secret_key,)
-    target = Target(
-        f"the event {event['event_id']}",
-        advice="The server knows neither the store nor the envelope endpoint of the DSN. Check its host, path and "
-        "project number.",
-    )
-    if not response.is_success:
-        raise errors.ingestion_error(target, response, secrets)
-    answer = _json(response)
-    if not isinstance(answer, dict):
-        raise errors.unexpected_answer(target, response, secrets)
-    return str(answer.get("id") or event["event_id"])

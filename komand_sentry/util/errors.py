@@ -4,18 +4,20 @@ Pure: from a response or a failure to the exception that InsightConnect shows as
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
-from komand_sentry.util.exchange import Response, Unreachable
+from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Response, Unreachable
 
 LONGEST_WORDS = 500
 LONGEST_NAME = 100
 _HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _HTML = re.compile(r"^\ufeff?\s*(<!doctype html|<html|<head|<\?xml)", re.I)
+_LOGIN = re.compile(r"log[ -]?in|sign[ -]?in|single sign|\bsso\b|type=[\"']?password", re.I)
 _WHITE_SPACE = re.compile(r"\s+")
 
 
@@ -91,6 +93,16 @@ _INGESTION_BY_STATUS = {
         "the same ID stood against it. Check the DSN in the settings of the project, Client Keys (DSN).",
     ),
 }
+_ORGANIZATION_TOKEN = _Explanation(
+    "The connection's token is an organization token (sntrys_...), which may not access {name} (403).",
+    "Sentry makes organization tokens for build pipelines only: they can neither list nor update issues. Give the "
+    "connection a user token or the token of an internal integration with the scope {scope}.",
+)
+_FOREIGN_PAGE = _Explanation(
+    "The request for {name} was answered with an HTML page ({status}), which is not one of Sentry's answers.",
+    "A proxy, a firewall or a login page stands between the plugin and Sentry. The title of the page stands below. Let "
+    "the orchestrator through, or check the URL of the connection.",
+)
 _SERVER_ERROR = _Explanation(
     "The Sentry server failed on {name} ({status}).",
     "This is a fault or an overload of the server or of a proxy before it, not of the input. Run the step again "
@@ -98,8 +110,12 @@ _SERVER_ERROR = _Explanation(
 )
 _REDIRECT = _Explanation(
     "The server answered the request for {name} with a redirect to another address ({status}).",
-    "A redirect is not followed, because it could lead the token astray. Check the URL of the connection (https, "
-    "host, path prefix) and the slugs: a renamed project answers so.",
+    "A redirect is followed only within the API of the connection's own server, because it could lead the token "
+    "astray. Where it led stands below: check the URL of the connection (https, host, port, path prefix).",
+)
+_REDIRECT_CIRCLE = _Explanation(
+    "The server answered the request for {name} with one redirect after another ({status}).",
+    "It seems to send requests in a circle. Check its configuration and that of a proxy before it.",
 )
 _OTHER = _Explanation(
     "Sentry answered the request for {name} with the unexpected status {status}.",
@@ -111,6 +127,10 @@ UNREACHABLE = {
     "dns": _Explanation(
         "The name {host} could not be resolved.",
         "Check the host for a typing mistake, and that the orchestrator can resolve the name.",
+    ),
+    "resolver": _Explanation(
+        "The name {host} could not be resolved just now.",
+        "The name server of the orchestrator did not answer. Check its network, and run the step again later.",
     ),
     "refused": _Explanation(
         "{host} refused the connection.",
@@ -138,6 +158,20 @@ UNREACHABLE = {
         "The response of {host} ended before it was complete.",
         "Run the step again. If it persists, look for a proxy that cuts responses off.",
     ),
+    "garbled": _Explanation(
+        "The response of {host} could not be read.",
+        "What answers there does not speak HTTP as Sentry does, or compresses its response in a broken way. Check host "
+        "and port of the URL, and look for a proxy that changes responses.",
+    ),
+    "too large": _Explanation(
+        "The response of {host} is larger than the plugin takes.",
+        "Ask for less at a time: give a limit below 100, and for events full false.",
+    ),
+    "spent": _Explanation(
+        "The step has used up the time that it may wait for {host}.",
+        "The server answers slowly or limits the rate of requests. Run the step again later, ask for less at a time, "
+        "or give the connection a longer timeout.",
+    ),
     "request": _Explanation(
         "The request to {host} could not be made.",
         "Check the URL, the token and the DSN for characters that do not belong there.",
@@ -160,15 +194,53 @@ def input_error(cause: str, assistance: str) -> PluginException:
     return PluginException(cause=cause, assistance=assistance)
 
 
+_NO_SENTRY = _Explanation(
+    "The URL of the connection is not the base URL of a Sentry server.",
+    "Give the address at which Sentry's web interface begins, such as https://sentry.io, https://de.sentry.io or "
+    "https://sentry.example.com, and check that no login page or proxy stands before it.",
+)
+_LOGIN_PAGE = _Explanation(
+    "The URL of the connection leads to a login page and is not the base URL of a Sentry server.",
+    "A login (single sign-on, an identity-aware proxy) stands before Sentry, or the path of the URL is wrong. Give the "
+    "address at which Sentry's web interface begins, and let the orchestrator reach its /api/ without that login.",
+)
+_PROXY_PAGE = _Explanation(
+    "An HTML page came in place of the answer of Sentry's API.",
+    "A proxy or a firewall answered, or another web server stands at the URL of the connection. The title of the page "
+    "stands below. Check HTTPS_PROXY and NO_PROXY of the orchestrator, and the host and path of the URL.",
+)
+
+
 def not_a_sentry(response: Response, secrets: tuple[str, ...] = ()) -> APIException:
     """For whatever stands at the connection's URL in place of Sentry's API."""
+    page = response.body[:100_000].decode("utf-8", errors="replace")
+    known = _NO_SENTRY
+    if _LOGIN.search(response.header("location")) or (is_html(response) and _LOGIN.search(page)):
+        known = _LOGIN_PAGE
+    elif is_html(response):
+        known = _PROXY_PAGE
     return APIException(
-        cause="The URL of the connection is not the base URL of a Sentry server.",
-        assistance="Give the address at which Sentry's web interface begins, such as https://sentry.io, "
-        "https://de.sentry.io or https://sentry.example.com, and check that no login page or proxy stands before it.",
+        cause=known.cause,
+        assistance=known.assistance,
         data=_with_location(response, secrets),
         status_code=response.status,
     )
+
+
+def useless_token(scopes: tuple[str, ...], organization_token: bool) -> PluginException:
+    """For a token that is accepted and allows no action that uses it."""
+    kind = " It is an organization token, which Sentry makes for build pipelines only." if organization_token else ""
+    return PluginException(
+        cause=f"Sentry accepts the token, but it allows neither to list nor to update issues.{kind}",
+        assistance="Give the connection a user token or the token of an internal integration, with the scopes "
+        "event:read (for listing) and event:write (for updating).",
+        data=f"Scopes of the token: {', '.join(scopes) or 'none'}",
+    )
+
+
+def is_html(response: Response) -> bool:
+    """Whether the body is a page for people, whatever its content type says."""
+    return bool(_HTML.search(response.body[:1000].decode("utf-8", errors="replace")))
 
 
 def unexpected_answer(target: Target, response: Response, secrets: tuple[str, ...] = ()) -> APIException:
@@ -182,9 +254,29 @@ def unexpected_answer(target: Target, response: Response, secrets: tuple[str, ..
     )
 
 
-def response_error(target: Target, response: Response, secrets: tuple[str, ...] = ()) -> APIException:
-    """For a response of the web API that is not a success."""
-    return _response_error(_BY_STATUS, target, response, secrets)
+def broken_listing(target: Target, problem: str, response: Response, secrets: tuple[str, ...]) -> APIException:
+    """For pages that lead nowhere."""
+    return APIException(
+        cause=f"The list of {target.name} cannot be read to its end: {problem}.",
+        assistance="This is a fault of the server or of a proxy before it. A limit below 100 reads one page only.",
+        data=_cut(response.header("link"), secrets),
+        status_code=response.status,
+    )
+
+
+def response_error(
+    target: Target, response: Response, secrets: tuple[str, ...] = (), organization_token: bool = False
+) -> APIException:
+    """For a response of the web API that is not a success.
+
+    :param organization_token: the token is one, and so lacks the scope for good
+    """
+    explanations = _BY_STATUS
+    if organization_token:
+        explanations = explanations | {403: _ORGANIZATION_TOKEN}
+    if is_html(response) and 400 <= response.status < 500 and response.status != 429:
+        explanations = {response.status: _FOREIGN_PAGE}
+    return _response_error(explanations, target, response, secrets)
 
 
 def ingestion_error(target: Target, response: Response, secrets: tuple[str, ...] = ()) -> APIException:
@@ -195,17 +287,17 @@ def ingestion_error(target: Target, response: Response, secrets: tuple[str, ...]
 def _response_error(
     explanations: dict[int, _Explanation], target: Target, response: Response, secrets: tuple[str, ...]
 ) -> APIException:
-    known = explanations.get(response.status) or _by_class(response.status)
+    known = explanations.get(response.status) or _by_class(response)
     facts = {
         "name": target.name,
         "scope": target.scope or "that the action needs",
         "advice": target.advice,
         "status": str(response.status),
-        "wait": _wait_words(response),
+        "wait": _duration(response.effort.next_wait or 60),
     }
     return APIException(
         cause=known.cause.format_map(facts),
-        assistance=known.assistance.format_map(facts),
+        assistance=known.assistance.format_map(facts) + _effort_words(response.effort),
         data=_with_location(response, secrets),
         status_code=response.status,
     )
@@ -215,7 +307,7 @@ def unreachable_error(host: str, failure: Unreachable) -> PluginException:
     known = UNREACHABLE.get(failure.kind, UNREACHABLE["connection"])
     return PluginException(
         cause=known.cause.format(host=host),
-        assistance=known.assistance,
+        assistance=known.assistance + _effort_words(failure.effort),
         data=failure.reason,
     )
 
@@ -226,7 +318,7 @@ def server_words(response: Response, secrets: tuple[str, ...] = ()) -> str:
     Never raises; at most LONGEST_WORDS characters; the secrets are blacked out.
     """
     # Before anything is cut, or half a secret could stay; and once more after JSON's escapes are read.
-    text = _blacked_out(response.body.decode("utf-8", errors="replace"), secrets)
+    text = blacked_out(response.body.decode("utf-8", errors="replace"), secrets)
     try:
         words = _words(json.loads(text))
     except (ValueError, RecursionError):
@@ -240,10 +332,12 @@ def _with_location(response: Response, secrets: tuple[str, ...]) -> str:
     return f"{words} Location: {_cut(location, secrets)}".strip() if location else words
 
 
-def _by_class(status: int) -> _Explanation:
-    if status >= 500:
+def _by_class(response: Response) -> _Explanation:
+    if response.status >= 500:
         return _SERVER_ERROR
-    return _REDIRECT if 300 <= status < 400 else _OTHER
+    if 300 <= response.status < 400:
+        return _REDIRECT_CIRCLE if response.effort.redirects == MOST_REDIRECTS else _REDIRECT
+    return _OTHER
 
 
 def _words(value: Any, depth: int = 0) -> str:
@@ -273,17 +367,44 @@ def _html_words(text: str) -> str:
 
 
 def _cut(words: str, secrets: tuple[str, ...]) -> str:
-    words = _WHITE_SPACE.sub(" ", _blacked_out(words, secrets)).strip()
+    words = _WHITE_SPACE.sub(" ", blacked_out(words, secrets)).strip()
     words = "".join(character if character.isprintable() else "?" for character in words[: LONGEST_WORDS + 1])
     return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}..."
 
 
-def _blacked_out(words: str, secrets: tuple[str, ...]) -> str:
+def blacked_out(words: str, secrets: tuple[str, ...]) -> str:
+    """The words without the secrets."""
     for secret in filter(None, secrets):
         words = words.replace(secret, "********")
     return words
 
 
-def _wait_words(response: Response) -> str:
-    seconds = response.header("retry-after")
-    return f"{seconds} seconds" if re.fullmatch("[0-9]{1,6}", seconds) else "a minute"
+def happening(host: str, outcome: Response | Unreachable) -> str:
+    """Why a request is sent again, for the log."""
+    if isinstance(outcome, Unreachable):
+        return UNREACHABLE.get(outcome.kind, UNREACHABLE["connection"]).cause.format(host=host)
+    if outcome.status == 429:
+        return f"{host} limits the rate of requests (429)."
+    return f"{host} failed ({outcome.status})."
+
+
+def _effort_words(effort: Effort) -> str:
+    """What the step did by itself before it gave up, and when another try makes sense."""
+    words = ""
+    if effort.tries > 1:
+        words += f" The step sent {effort.requests} requests and waited {_duration(effort.waited)} between them."
+    if effort.next_wait is not None and effort.next_try is not None:
+        words += (
+            f" Another try makes sense in {_duration(effort.next_wait)}, from {effort.next_try:%Y-%m-%d %H:%M:%S} UTC "
+            "on. How long a step itself waits is the timeout of the connection."
+        )
+    return words
+
+
+def _duration(seconds: float) -> str:
+    whole = math.ceil(seconds)
+    if whole == 1:
+        return "1 second"
+    if whole < 120:
+        return f"{whole} seconds"
+    return f"{math.ceil(whole / 60)} minutes" if whole < 7200 else f"{math.ceil(whole / 3600)} hours"

@@ -27,6 +27,10 @@ _LEGACY_NAMES = {
 }
 _WITH_VALUES = ("exception", "threads", "breadcrumbs")
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
+# What says when, from where and how bad, and not what.
+_WITHOUT_CONTENT = frozenset(
+    ("event_id", "timestamp", "start_timestamp", "received", "type", "platform", "level", "sdk", "version", "project")
+)
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -71,13 +75,27 @@ def ready_event(event: Event, new_id: str, now: datetime) -> Event:
     return {"timestamp": iso_time(now), **event, "event_id": event_id}
 
 
+def has_content(event: Event) -> bool:
+    """Whether there is anything that Sentry could make an issue of."""
+    return any(value not in ("", None, [], {}) for name, value in event.items() if name not in _WITHOUT_CONTENT)
+
+
+def event_json(event: Event) -> bytes:
+    """The event as it is sent. Halves of characters, which JSON can write and Sentry's Relay does not take, become `?`.
+
+    :raises ValueError: it holds NaN or Infinity, or itself
+    :raises RecursionError: it is nested too deeply
+    """
+    return json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
 def iso_time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def envelope(event: Event, event_body: bytes, sent_at: datetime) -> bytes:
+def envelope(event_id: str, event_body: bytes, sent_at: datetime) -> bytes:
     """The event as an envelope of one item, https://develop.sentry.dev/sdk/data-model/envelopes/"""
-    header = {"event_id": event["event_id"], "sent_at": iso_time(sent_at)}
+    header = {"event_id": event_id, "sent_at": iso_time(sent_at)}
     item = {"type": "event", "content_type": "application/json", "length": len(event_body)}
     return b"\n".join([json.dumps(header).encode(), json.dumps(item).encode(), event_body, b""])
 

@@ -3,25 +3,59 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
+
+MOST_REDIRECTS = 5
 
 Params = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to send. `headers` may hold credentials, so they stay out of its repr."""
+    """A request to send. `headers` may hold credentials, so they stay out of its repr.
+
+    :param has_own_id: what the request creates has its ID already, so that a server tells a repeat from a second one
+    """
 
     method: str
     url: str
     params: Params = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    has_own_id: bool = False
 
     @property
     def host(self) -> str:
         return urlsplit(self.url).netloc
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether sending it twice does what sending it once does."""
+        return self.method in ("GET", "PUT") or self.has_own_id
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What it took to get a response, or to learn that none comes.
+
+    :param requests: how many requests were sent
+    :param waited: seconds spent in pauses between them
+    :param redirects: how many redirects were followed
+    :param next_wait: seconds that the server is to be left alone before another try; None where no try would help
+    :param next_try: the time that these seconds end
+    """
+
+    requests: int = 1
+    waited: float = 0.0
+    redirects: int = 0
+    next_wait: float | None = None
+    next_try: datetime | None = None
+
+    @property
+    def tries(self) -> int:
+        return self.requests - self.redirects
 
 
 @dataclass(frozen=True)
@@ -31,6 +65,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    effort: Effort = Effort()
 
     @property
     def is_success(self) -> bool:
@@ -53,7 +88,8 @@ class Response:
 class Unreachable(Exception):
     """No response came. `kind` is one of the keys of errors.UNREACHABLE, `reason` says it in the network's words."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, effort: Effort | None = None) -> None:
         super().__init__(f"{kind}: {reason}")
         self.kind = kind
         self.reason = reason
+        self.effort = effort or Effort()

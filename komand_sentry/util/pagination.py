@@ -9,21 +9,45 @@ since servers filter a page after cutting it.
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 PAGE_SIZE = 100
+# Sentry filters a page after cutting it, so that some may come out empty. So many in a row do not.
+MOST_BARREN_PAGES = 100
+# A step whose output is larger helps nobody. The listing is then cut, says so, and can be continued.
+MOST_RECORDS = 100_000
+MOST_PAGES = 10_000
+MOST_LISTING_BYTES = 1024**3
 
-_LINK = re.compile(r'<[^<>]*>((?:\s*;\s*[A-Za-z-]+\s*=\s*"[^"]*")*)')
+_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[A-Za-z-]+\s*=\s*"[^"]*")*)')
 _ATTRIBUTE = re.compile(r'([A-Za-z-]+)\s*=\s*"([^"]*)"')
 _POSITION = re.compile(r"(?P<cursor>.*?)(?:@(?P<skip>\d{1,9}))?", re.DOTALL)
 
 
+class BrokenListing(Exception):
+    """The server's pages lead nowhere: following them would never end, or cannot go on."""
+
+
 def next_cursor(link_header: str) -> str | None:
-    """The cursor of the next page, or None where the header says that there is none."""
-    for attributes in _LINK.findall(link_header):
+    """The cursor of the next page, or None where the header says that there is none.
+
+    :raises BrokenListing: there is a next page and no cursor to ask for it
+    """
+    for url, attributes in _LINK.findall(link_header):
         link = dict(_ATTRIBUTE.findall(attributes))
         if link.get("rel") == "next" and link.get("results") == "true":
-            return link.get("cursor") or None
+            cursor = link.get("cursor") or _cursor_of(url)
+            if not cursor:
+                raise BrokenListing("the server names a next page without its cursor")
+            return cursor
     return None
+
+
+def _cursor_of(url: str) -> str:
+    try:
+        return parse_qs(urlsplit(url).query).get("cursor", [""])[-1]
+    except ValueError:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,17 @@ class Listing:
     records: list[dict[str, Any]] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set, repr=False)
     _cursors: set[str] = field(default_factory=set, repr=False)
+    _barren_pages: int = field(default=0, repr=False)
+    _bytes: int = field(default=0, repr=False)
+
+    @property
+    def pages(self) -> int:
+        return len(self._cursors)
+
+    @property
+    def is_as_large_as_may_be(self) -> bool:
+        """Whether it ended for its size, of its own, and not for the limit that was asked for."""
+        return len(self.records) >= MOST_RECORDS or self.pages >= MOST_PAGES or self._bytes >= MOST_LISTING_BYTES
 
     @property
     def truncated(self) -> bool:
@@ -81,14 +116,18 @@ class Listing:
         """How many records to ask for: what is still wanted, at most Sentry's greatest page."""
         return min(PAGE_SIZE, self.limit - len(self.records) + position.skip) if self.limit else PAGE_SIZE
 
-    def add(self, page: list[dict[str, Any]], following: str | None) -> Position | None:
+    def add(self, page: list[dict[str, Any]], following: str | None, size: int = 0) -> Position | None:
         """Takes in the page at the present position and the cursor of the one that follows it.
 
-        :returns: the position to fetch next, None when the listing is complete or its limit is reached
-        :raises EndlessListing: the server names a page that was already read
+        :param size: of the page, in bytes
+        :returns: the position to fetch next, None when the listing is complete, its limit reached, or it is as large
+            as may be
+        :raises BrokenListing: the server names a page that was already read, or page after page with nothing new
         """
         at = self.position or Position()
+        before = len(self.records)
         self._cursors.add(at.cursor)
+        self._bytes += size
         for index, record in enumerate(page[at.skip :], start=at.skip):
             if self._is_repeat(record):
                 continue
@@ -100,9 +139,12 @@ class Listing:
         self.position = Position(following) if following else None
         if self._is_full() or not following:
             return None
+        self._barren_pages = 0 if len(self.records) > before else self._barren_pages + 1
         if following in self._cursors:
-            raise EndlessListing(following)
-        return self.position
+            raise BrokenListing("the server names a page that was already read")
+        if self._barren_pages == MOST_BARREN_PAGES:
+            raise BrokenListing(f"{MOST_BARREN_PAGES} pages in a row hold nothing new, and the server names another")
+        return None if self.is_as_large_as_may_be else self.position
 
     def _is_full(self) -> bool:
         return 0 < self.limit <= len(self.records)
@@ -111,7 +153,3 @@ class Listing:
         """Pages are no snapshot: a record that moved back meanwhile comes again on a later page."""
         identity = record.get(self.id_key)
         return identity is not None and str(identity) in self._seen
-
-
-class EndlessListing(Exception):
-    """The server sent a cursor for the second time: following it would never end."""

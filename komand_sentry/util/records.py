@@ -16,7 +16,7 @@ _ANCHOR = re.compile(
 _TAG = re.compile(r"<[^>]*>")
 
 
-def issue(raw: Record) -> Record:
+def issue_record(raw: Record) -> Record:
     """An issue as the plugin returns it: https://docs.sentry.io/api/events/retrieve-an-issue/
 
     `assignedTo` is {type, id, name, email}, `annotations` are {displayName, url}; the rest stands as Sentry sent it.
@@ -29,7 +29,7 @@ def issue(raw: Record) -> Record:
     return record
 
 
-def event(raw: Record) -> Record:
+def event_record(raw: Record) -> Record:
     """An event as the plugin returns it: https://docs.sentry.io/api/events/list-an-issues-events/
 
     `tags` are {key, value}, with a `query` where Sentry names one; very old servers send them as pairs.

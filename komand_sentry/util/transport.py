@@ -1,21 +1,29 @@
 """The only module that touches the network: one request out, one response or one Unreachable back."""
 
+import http.client
+import io
 import socket
 import ssl
+import time
 from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any, cast
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError
 
 from komand_sentry.util.exchange import Request, Response, Unreachable
 
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 60
+CONNECT_SECONDS = 10.0
 # As many as the runtime's HTTP mode has threads at most in its usual set-ups, so that each keeps its connection alive.
 POOL_SIZE = 16
+# A page of the largest events that Sentry stores (1 MiB each) stays below it.
+MOST_BODY_BYTES = 128 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 class _HeadersAsGiven(requests.auth.AuthBase):
@@ -39,42 +47,136 @@ class Transport:
             # The connection says so once in the step's log; urllib3 would say it at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def send(self, request: Request) -> Response:
+    def send(self, request: Request, seconds: float, fresh: bool = False) -> Response:
         """Sends one request and reads its whole response.
 
-        A connection that was kept alive may be closed by the server at the very moment that it is used again; Sentry
-        9 closes each one after its response, without saying so. The request is then sent once more, over a new
-        connection. That is safe, since all that the client sends may be repeated: GET, PUT, and events whose ID is
-        fixed.
-
+        :param seconds: how long all of it may take, however slowly the bytes arrive
+        :param fresh: over a new connection. The pool is left alone: its other connections may be in use by other
+            threads, or as stale as the one that failed
         :raises Unreachable: no complete response came
         """
-        try:
-            return self._send_once(self._session, request)
-        except Unreachable as failure:
-            if failure.kind != "lost":
-                raise
-        # The pool is left alone: its other connections may be in use by other threads, or as stale as this one.
+        if not fresh:
+            return self._exchange(self._session, request, seconds)
         with _new_session() as session:
-            return self._send_once(session, request)
+            return self._exchange(session, request, seconds)
 
-    def _send_once(self, session: requests.Session, request: Request) -> Response:
+    def _exchange(self, session: requests.Session, request: Request, seconds: float) -> Response:
+        # `total` counts from the beginning of the request, and what is left of it becomes the socket's timeout before
+        # the response is read (see _PunctualResponse).
+        timeout = urllib3.Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds))
         try:
-            answer = session.request(
+            with session.request(
                 request.method,
                 request.url,
                 params=list(request.params),
                 headers=dict(request.headers),
                 data=request.body,
-                timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+                timeout=cast(Any, timeout),
                 allow_redirects=False,
+                stream=True,
                 # Given with each request, because REQUESTS_CA_BUNDLE would win over a False of the session.
                 verify=self._ssl_verify,
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            ) as answer:
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                return Response(answer.status_code, headers, _read_body(answer))
+        except (
+            requests.RequestException,
+            urllib3.exceptions.HTTPError,
+            http.client.HTTPException,
+            OSError,
+            ValueError,
+        ) as error:
             raise _unreachable(error) from None
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(answer.status_code, headers, answer.content)
+
+
+def _read_body(answer: requests.Response) -> bytes:
+    """The decoded body. urllib3 decodes no more of it at once than it is asked for, so that a bomb stays small."""
+    chunks = []
+    size = 0
+    for chunk in answer.raw.stream(_CHUNK_BYTES, decode_content=True):
+        size += len(chunk)
+        if size > MOST_BODY_BYTES:
+            raise Unreachable("too large", f"more than {MOST_BODY_BYTES // 2**20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+class _PunctualFile(io.RawIOBase):
+    """What a socket receives, until the socket's timeout has passed once for all of it and not anew at each read.
+
+    Without it a server that sends a byte now and then would hold a step for ever.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._file = sock.makefile("rb", buffering=0)
+        seconds = sock.gettimeout()
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._socket.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class _PunctualSocket:
+    """As much of a socket as http.client's response asks for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_PunctualFile(self._socket), _CHUNK_BYTES)
+
+
+class _PunctualResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
+        super().__init__(cast(socket.socket, _PunctualSocket(sock)), *more, **named)
+
+
+class _Connection(HTTPConnection):
+    response_class = _PunctualResponse
+
+
+class _TLSConnection(HTTPSConnection):
+    response_class = _PunctualResponse
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections whose responses keep to their time, with and without a proxy."""
+
+    def init_poolmanager(self, *given: Any, **named: Any) -> None:
+        super().init_poolmanager(*given, **named)
+        _make_punctual(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **named)
+        if isinstance(manager, urllib3.ProxyManager):  # and not one for SOCKS, which has connections of its own
+            _make_punctual(manager)
+        return manager
+
+
+def _make_punctual(manager: urllib3.PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 def _new_session() -> requests.Session:
@@ -82,7 +184,7 @@ def _new_session() -> requests.Session:
     session.auth = _HeadersAsGiven()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
+        session.mount(scheme, _Adapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
     return session
 
 
@@ -92,6 +194,8 @@ def _unreachable(error: Exception) -> Unreachable:
     The text of a requests error is not passed on as it is, since it may quote a header; the innermost cause is.
     """
     causes = _causes(error)
+    if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN for cause in causes):
+        return Unreachable("resolver", _words(causes[-1]))
     for kind, types in _KINDS:
         for cause in causes:
             if isinstance(cause, types):
@@ -107,7 +211,10 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("timeout", (requests.exceptions.Timeout, TimeoutError)),
     ("refused", (ConnectionRefusedError,)),
     ("lost", (ConnectionResetError, BrokenPipeError, RemoteDisconnected)),
-    ("cut off", (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)),
+    ("garbled", (urllib3.exceptions.DecodeError, urllib3.exceptions.InvalidHeader)),
+    ("cut off", (http.client.IncompleteRead, urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)),
+    ("garbled", (http.client.HTTPException,)),
+    ("cut off", (urllib3.exceptions.ProtocolError,)),
 )
 
 

@@ -24,11 +24,12 @@ class ListIssueEvents(SentryAction):
         given = self.given(params)
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
         issue_id = given[Input.ISSUE_ID]
+        organization_slug = given.get(Input.ORGANIZATION_SLUG, "")
         environment = given.get(Input.ENVIRONMENT, "")
         full = given.get(Input.FULL, True)
         window = Window(limit=given.get(Input.LIMIT, 0), cursor=given.get(Input.CURSOR, ""))
         # END INPUT BINDING - DO NOT REMOVE
-        listing = self.connection.client.list_issue_events(issue_id, environment, full, window)
+        listing = self.connection.client.list_issue_events(issue_id, environment, full, window, organization_slug)
         return self.answer(
             {
                 Output.EVENTS: listing.records,

@@ -13,6 +13,7 @@ class Input:
     FULL = "full"
     ISSUE_ID = "issue_id"
     LIMIT = "limit"
+    ORGANIZATION_SLUG = "organization_slug"
 
 
 class Output:
@@ -31,20 +32,20 @@ class ListIssueEventsInput(insightconnect_plugin_runtime.Input):
       "type": "string",
       "title": "Cursor",
       "description": "Where to go on, the next_cursor of an earlier step whose list was truncated",
-      "order": 5
+      "order": 6
     },
     "environment": {
       "type": "string",
       "title": "Environment",
       "description": "Return only events of this environment",
-      "order": 2
+      "order": 3
     },
     "full": {
       "type": "boolean",
       "title": "Full",
       "description": "Return whole events with entries, errors, packages and contexts. False returns a short form that is much smaller",
       "default": true,
-      "order": 3
+      "order": 4
     },
     "issue_id": {
       "type": "string",
@@ -56,7 +57,13 @@ class ListIssueEventsInput(insightconnect_plugin_runtime.Input):
       "type": "integer",
       "title": "Limit",
       "description": "Greatest number of events to return. Empty or 0 returns every event",
-      "order": 4
+      "order": 5
+    },
+    "organization_slug": {
+      "type": "string",
+      "title": "Organization Slug",
+      "description": "The slug of the organization of the issue. Needed for a short ID, and saves a search for issues of other regions than the one of the connection's URL",
+      "order": 2
     }
   },
   "required": [
@@ -94,7 +101,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether the limit left out events",
+      "description": "Whether events were left out, for the limit or because there are more than 100,000",
       "order": 2
     }
   },

@@ -146,7 +146,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether the limit left out issues",
+      "description": "Whether issues were left out, for the limit or because more than 100,000 match",
       "order": 2
     }
   },

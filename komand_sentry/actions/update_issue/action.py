@@ -33,9 +33,11 @@ class UpdateIssue(SentryAction):
         given = self.given(params)
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
         issue_id = given[Input.ISSUE_ID]
+        organization_slug = given.get(Input.ORGANIZATION_SLUG, "")
         changes = changes_of(given)
         # END INPUT BINDING - DO NOT REMOVE
-        return self.answer({Output.ISSUE: self.connection.client.update_issue(issue_id, changes)})
+        issue = self.connection.client.update_issue(issue_id, changes, organization_slug)
+        return self.answer({Output.ISSUE: issue})
 
 
 def changes_of(given: Params) -> Params:

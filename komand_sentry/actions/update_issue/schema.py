@@ -16,6 +16,7 @@ class Input:
     ISPUBLIC = "isPublic"
     ISSUBSCRIBED = "isSubscribed"
     ISSUE_ID = "issue_id"
+    ORGANIZATION_SLUG = "organization_slug"
     STATUS = "status"
     UNASSIGN = "unassign"
 
@@ -34,37 +35,43 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
       "type": "string",
       "title": "Assigned To",
       "description": "The actor ID (or username) of the user or team that should be assigned to this issue",
-      "order": 3
+      "order": 4
     },
     "hasSeen": {
       "type": "boolean",
       "title": "Has Seen",
       "description": "In case this API call is invoked with a user context this allows changing of the flag that indicates if the user has seen the event",
-      "order": 5
+      "order": 6
     },
     "isBookmarked": {
       "type": "boolean",
       "title": "Is Bookmarked",
       "description": "In case this API call is invoked with a user context this allows changing of the bookmark flag",
-      "order": 8
+      "order": 9
     },
     "isPublic": {
       "type": "boolean",
       "title": "Is Public",
       "description": "Sets the issue to public or private",
-      "order": 7
+      "order": 8
     },
     "isSubscribed": {
       "type": "boolean",
       "title": "Is Subscribed",
       "description": "In case this API call is invoked with a user context this allows changing whether the user is told of changes to the issue",
-      "order": 6
+      "order": 7
     },
     "issue_id": {
       "type": "string",
       "title": "Issue ID",
       "description": "The ID of the group to retrieve",
       "order": 1
+    },
+    "organization_slug": {
+      "type": "string",
+      "title": "Organization Slug",
+      "description": "The slug of the organization of the issue. Needed for a short ID, and saves a search for issues of other regions than the one of the connection's URL",
+      "order": 2
     },
     "status": {
       "type": "string",
@@ -76,14 +83,14 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
         "unresolved",
         "ignored"
       ],
-      "order": 2
+      "order": 3
     },
     "unassign": {
       "type": "boolean",
       "title": "Unassign",
       "description": "Take the issue from whomever it is assigned to. Not together with assignedTo",
       "default": false,
-      "order": 4
+      "order": 5
     }
   },
   "required": [

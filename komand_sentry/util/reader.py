@@ -1,0 +1,82 @@
+"""Reads a listing page by page: https://docs.sentry.io/api/pagination/"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from komand_sentry.util import errors
+from komand_sentry.util.errors import Target
+from komand_sentry.util.exchange import Params, Response
+from komand_sentry.util.pagination import BrokenListing, Listing, Position, Window, next_cursor
+from komand_sentry.util.records import Record, event_record, issue_record
+from komand_sentry.util.web_api import WebAPI, json_of
+
+# Servers take a request line of 8 KiB at least.
+LONGEST_PARAM = 6000
+PAGES_PER_LOG_LINE = 10
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is listed: what identifies a record, which parameter sets the size of a page, and the record's dialects."""
+
+    id_key: str
+    size_param: str
+    normalise: Callable[[Record], Record]
+
+
+ISSUES = Kind("id", "limit", issue_record)
+EVENTS = Kind("eventID", "per_page", event_record)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """:param fetch: gets one page, which is a success"""
+
+    api: WebAPI
+    kind: Kind
+    target: Target
+    fetch: Callable[[Params], Response]
+
+    def read(self, params: Params, window: Window) -> Listing:
+        """As many pages as the window takes.
+
+        :raises PluginException: see WebAPI.call, an input that cannot be one, or pages that lead nowhere
+        """
+        _check(params, window)
+        listing = Listing(self.kind.id_key, limit=window.limit, position=Position.parse(window.cursor))
+        position = listing.position
+        while position is not None:
+            position = self._add_page(listing, position, params)
+            if position is not None and listing.pages % PAGES_PER_LOG_LINE == 0:
+                self.api.say(f"Read page {listing.pages} of {self.target.name}, {len(listing.records)} records so far")
+        if listing.truncated and listing.is_as_large_as_may_be:
+            self.api.say(f"Stopped at {len(listing.records)} records: next_cursor goes on in another step")
+        self.api.say(f"Read {len(listing.records)} records of {self.target.name} in {listing.pages} page(s)")
+        return listing
+
+    def _add_page(self, listing: Listing, position: Position, params: Params) -> Position | None:
+        cursor: Params = (("cursor", position.cursor),) if position.cursor else ()
+        response = self.fetch((*params, (self.kind.size_param, str(listing.page_size(position))), *cursor))
+        page = [self.kind.normalise(record) for record in self._records(response)]
+        try:
+            return listing.add(page, next_cursor(response.header("link")), len(response.body))
+        except BrokenListing as problem:
+            raise errors.broken_listing(self.target, str(problem), response, self.api.secrets) from None
+
+    def _records(self, response: Response) -> list[Record]:
+        page = json_of(response)
+        if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
+            raise self.api.unexpected(self.target, response)
+        return page
+
+
+def _check(params: Params, window: Window) -> None:
+    """:raises PluginException: it is no window, or a parameter is longer than servers take"""
+    if window.limit < 0:
+        raise errors.input_error("The limit is negative.", "Give a positive limit, or 0 for everything.")
+    for name, value in (*params, ("cursor", window.cursor)):
+        if len(value) > LONGEST_PARAM:
+            raise errors.input_error(
+                f"The {name} is too long: {len(value)} characters, of {LONGEST_PARAM} at most.",
+                "Sentry takes it as a part of an address, whose length is limited. Shorten it.",
+            )

@@ -1,0 +1,93 @@
+"""Sends one request until it is answered for good: one loop around one send, within the budget of its action."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from komand_sentry.util.address import redirect_url
+from komand_sentry.util.budget import Budget
+from komand_sentry.util.errors import happening
+from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Request, Response, Unreachable
+from komand_sentry.util.retry import MOST_TRIES, wait_before_retry
+from komand_sentry.util.transport import Transport
+
+_REDIRECTS = (301, 302, 307, 308)
+
+
+class Sender:
+    """The sender of one action, which is never shared between two.
+
+    :param say: writes a line into the log of the step
+    :param jitter: gives a number from 0 to 1
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        budget: Budget,
+        say: Callable[[str], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = transport
+        self._budget = budget
+        self.say = say
+        self._jitter = jitter
+
+    def send(self, request: Request, most_tries: int = MOST_TRIES) -> Response:
+        """The response after all redirects and retries, which may be a refusal.
+
+        :raises Unreachable: no complete response came
+        """
+        effort = Effort(requests=0)
+        tries = 0
+        outcome: Response | Unreachable | None = None
+        while True:
+            outcome = self._attempt(request, fresh=isinstance(outcome, Unreachable))
+            effort = replace(effort, requests=effort.requests + 1)
+            if onward := self._redirected(request, outcome, effort):
+                request, effort = onward, replace(effort, redirects=effort.redirects + 1)
+                continue
+            tries += 1
+            wait = wait_before_retry(request, outcome, tries, self._budget.clock.now(), self._jitter())
+            if wait is None or tries >= most_tries or not self._budget.allows(wait):
+                return self._finished(outcome, effort, wait)
+            if wait:
+                self.say(f"Waiting {wait:.1f} s before try {tries + 1}: {happening(request.host, outcome)}")
+            self._budget.pause(wait)
+            effort = replace(effort, waited=effort.waited + wait)
+
+    def _attempt(self, request: Request, fresh: bool) -> Response | Unreachable:
+        if not self._budget.left:
+            return Unreachable("spent", f"{self._budget.seconds:g} seconds")
+        started = self._budget.clock.monotonic()
+        outcome: Response | Unreachable
+        try:
+            outcome = self._transport.send(request, self._budget.attempt_seconds, fresh)
+        except Unreachable as failure:
+            outcome = failure
+        self._budget.charge(self._budget.clock.monotonic() - started, failed=isinstance(outcome, Unreachable))
+        return outcome
+
+    def _redirected(self, request: Request, outcome: Response | Unreachable, effort: Effort) -> Request | None:
+        """The request to send instead, with the same method, headers and body; None where there is nothing to follow.
+
+        A redirect leads the token along, so it is followed within the API of the same server only.
+        """
+        if isinstance(outcome, Unreachable) or outcome.status not in _REDIRECTS or effort.redirects == MOST_REDIRECTS:
+            return None
+        url = redirect_url(request.url, outcome.header("location"))
+        if url is None:
+            return None
+        # A server that forgets the query would else answer another question than was asked.
+        return replace(request, url=url, params=() if "?" in url else request.params)
+
+    def _finished(self, outcome: Response | Unreachable, effort: Effort, wait: float | None) -> Response:
+        if wait is not None:
+            effort = replace(
+                effort, next_wait=wait, next_try=self._budget.clock.now() + timedelta(seconds=min(wait, 10.0**9))
+            )
+        if isinstance(outcome, Unreachable):
+            outcome.effort = effort
+            raise outcome
+        return replace(outcome, effort=effort)
