@@ -11,14 +11,31 @@ class TestConnectionTest(E2ECase):
     def answer(self, token: str) -> Json:
         return self.server.test_connection(connection_test_message(self.target.connection(token)))
 
-    def test_tokens_that_the_server_accepts(self) -> None:
-        self.need("TOKEN_READONLY", "TOKEN_USELESS")
-        for token in ("TOKEN", "TOKEN_READONLY", "TOKEN_USELESS"):
-            self.assertEqual(self.answer(token)["status"], "ok")
+    def test_it_tells_what_a_token_may_do(self) -> None:
+        self.need("TOKEN_READONLY")
+        for token, may_update in (("TOKEN", True), ("TOKEN_READONLY", False)):
+            answer = self.answer(token)
+            self.assertEqual(answer["status"], "ok", answer.get("error"))
+            actions = answer["output"]["actions"]
+            self.assertTrue(actions["list_project_issues"] and actions["list_issue_events"] and actions["submit_event"])
+            self.assertIs(actions["update_issue"], may_update)
+            self.assertIn("event:read", answer["output"]["scopes"])
+            self.assertIn(f"update_issue: {'allowed' if may_update else 'NOT allowed'}", answer["log"])
+
+    def test_it_tells_server_version_user_and_projects(self) -> None:
+        report = self.answer("TOKEN")["output"]
+        self.assertEqual(report["server"], self.target["URL"].rstrip("/"))
+        self.assertIn(f"{self.target['ORG']}/{self.target['PROJECT']}", str(report["projects"]))
+        if self.target.server == "sentry-9.1.2":
+            self.assertEqual((report["version"], report["user"]), ("Sentry 9.1.2", self.target["USER_EMAIL"]))
+
+    def test_a_token_that_allows_no_action_fails(self) -> None:
+        self.need("TOKEN_USELESS")
+        self.assertIn("allows neither to list nor to update", self.answer("TOKEN_USELESS")["exception"]["cause"])
 
     def test_by_stdin(self) -> None:
         answer = run_plugin("test", connection_test_message(self.target.connection()))
-        self.assertEqual((answer["status"], answer["output"]), ("ok", {"success": True}))
+        self.assertEqual((answer["status"], answer["output"]["success"]), ("ok", True))
 
     def test_a_token_of_nobody(self) -> None:
         self.assertIn("did not accept the token", self.answer(NOBODYS_TOKEN)["exception"]["cause"])

@@ -77,6 +77,15 @@ class TestListIssueEvents(E2ECase):
     def test_the_servers_own_permalink_names_the_issue(self) -> None:
         self.assertEqual(len(self.events(self.issue["permalink"])), SOME)
 
+    def test_the_organization_and_the_short_id_name_the_issue(self) -> None:
+        organization, short_id = self.target["ORG"], self.issue["shortId"]
+        for issue_id, slug in (
+            (self.issue["id"], organization),
+            (short_id, organization),
+            (short_id.lower(), organization),
+        ):
+            self.assertEqual(len(self.events(issue_id, organization_slug=slug, full=False)), SOME)
+
     def test_by_stdin(self) -> None:
         output = self.step_by_stdin("list_issue_events", {"issue_id": self.issue["id"]})
         self.assertEqual(len(output["events"]), SOME)

@@ -178,5 +178,5 @@ class TestSubmitEventRefused(E2ECase):
         self.assertIn("99", self.refused(sentry_version=99)["data"])
 
     def test_what_is_malformed_is_refused_by_the_plugin(self) -> None:
-        for inputs in ({"dsn": "https://sentry.example.com/1"}, {"event_json": {"event_id": "abcd"}}):
+        for inputs in ({"dsn": "https://sentry.example.com/1"}, {"event_json": {"event_id": "abcd", "message": "m"}}):
             self.assertIn("malformed", self.refused(**inputs)["cause"])

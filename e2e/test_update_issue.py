@@ -62,6 +62,13 @@ class TestUpdateIssue(E2ECase):
         output = self.step("update_issue", {"issue_id": permalink, "isBookmarked": True})
         self.assertEqual((output["issue"]["id"], output["issue"]["isBookmarked"]), (self.issue_id, True))
 
+    def test_the_organization_and_the_short_id_name_the_issue(self) -> None:
+        short_id = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]["shortId"]
+        for issue_id, flag in ((short_id, True), (self.issue_id, False)):
+            params = {"issue_id": issue_id, "organization_slug": self.target["ORG"], "isBookmarked": flag}
+            issue = self.step("update_issue", params)["issue"]
+            self.assertEqual((issue["id"], issue["isBookmarked"]), (self.issue_id, flag))
+
     def test_by_stdin(self) -> None:
         output = self.step_by_stdin("update_issue", {"issue_id": self.issue_id, "status": "ignored"})
         self.assertEqual(output["issue"]["status"], "ignored")

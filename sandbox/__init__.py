@@ -10,6 +10,7 @@ symbolicated, no mail is sent, no quota is measured other than the one asked for
 or, as a process of its own: `python -m sandbox --port 9000 --database sentry.db`.
 """
 
+from .faults import Fault, Faults
 from .server import ReceivedRequest, Sandbox
 
-__all__ = ["ReceivedRequest", "Sandbox"]
+__all__ = ["Fault", "Faults", "ReceivedRequest", "Sandbox"]

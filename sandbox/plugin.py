@@ -55,7 +55,10 @@ def run_plugin(command: str, message: Json) -> Json:
 
 
 class PluginServer:
-    """The plugin in HTTP mode, as a process on a free port, for the time of a `with` block."""
+    """The plugin in HTTP mode, as a process on a free port, for the time of a `with` block.
+
+    `pid` is the process that holds the port; its child does the work.
+    """
 
     def __init__(self) -> None:
         with socket.socket() as probe:
@@ -68,6 +71,7 @@ class PluginServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.pid = self._process.pid
 
     def __enter__(self) -> Self:
         deadline = time.monotonic() + START_SECONDS

@@ -7,6 +7,7 @@ length. Nagle's algorithm is off, or each answer could wait 40 ms for the client
 
 import io
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,10 +18,12 @@ from flask import Flask, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from .app import create_app
+from .faults import Fault, Faults
 from .ingest import MAX_BODY
 from .store import Store
 
 MAX_DRAINED = 100 * 1024 * 1024
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 
 class Handler(WSGIRequestHandler):
@@ -75,13 +78,31 @@ class Handler(WSGIRequestHandler):
         environ.update(
             {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
         )
+        faults: Faults = self.server.app.extensions["faults"]  # type: ignore[attr-defined]
+        fault = faults.choose(self.command, self.path, body)
+        if fault and (refusal := faults.refusal(fault)):
+            self.reply(refusal.status, refusal.headers, refusal.body)
+        elif fault is Fault.REQUEST_LOST:
+            self.reset()
+        else:
+            answer = self.handled(environ)
+            self.reset() if fault is Fault.ANSWER_LOST else self.reply(*answer)
+
+    def handled(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Runs the application: status, headers and body of its answer."""
         started: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> Any:
             started[:] = [status, headers]
 
         payload = b"".join(self.server.app(environ, start_response))
-        self.reply(started[0], started[1], payload)
+        return started[0], started[1], payload
+
+    def reset(self) -> None:
+        """Ends the connection without an answer, as when the server or a proxy before it is killed."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        self.connection.close()
+        self.close_connection = True
 
     def reply(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         code, _, reason = status.partition(" ")
@@ -109,21 +130,26 @@ class ReceivedRequest:
 class Sandbox:
     """A Sentry on a loopback port, for the time of a `with` block.
 
-    `env` holds addresses, tokens and ids; `requests` lists what was received since the last `requests.clear()`.
+    `env` holds addresses, tokens and ids; `requests` lists what was received since the last `requests.clear()`, without
+    what a fault kept from being handled; `faults` plays none unless some are given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a caller does not name is as it should be
         self,
         database: str = ":memory:",
         port: int = 0,
         host: str = "127.0.0.1",
         quota: int | None = None,
         record: bool = True,
+        *,
+        faults: Faults | None = None,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
+        self.faults = faults or Faults(0.0)
         self.store = Store(database)
         self._app: Flask = create_app(self.store, quota)
         self._app.extensions["connections"] = set()
+        self._app.extensions["faults"] = self.faults
         if record:
             self._app.before_request_funcs.setdefault(None, []).insert(0, self._record)
         self._server: BaseWSGIServer = make_server(host, port, self._app, threaded=True, request_handler=Handler)

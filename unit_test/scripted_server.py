@@ -24,12 +24,16 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer. `play` takes the place of the rest where a plain answer cannot say it, as for a reset."""
+    """What to answer. `play` takes the place of the rest where a plain answer cannot say it, as for a reset.
+
+    With `unread` it is played before the body of the request is read.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     play: Callable[[BaseHTTPRequestHandler], None] | None = None
+    unread: bool = False
 
 
 class ScriptedServer:
@@ -58,6 +62,10 @@ class ScriptedServer:
             assert not self.unexpected, f"unexpected requests: {self.unexpected}"
             assert not self._script, f"never requested: {[line[:2] for line in self._script]}"
 
+    def _leaves_unread(self) -> bool:
+        with self._lock:
+            return bool(self._script) and self._script[0][2].unread
+
     def _next(self, received: Received) -> Answer:
         with self._lock:
             self.received.append(received)
@@ -76,7 +84,7 @@ class ScriptedServer:
 
             def handle_any(self) -> None:
                 parts = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = b"" if outer._leaves_unread() else self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 params = parse_qsl(parts.query, keep_blank_values=True)
                 answer = outer._next(Received(self.command, parts.path, params, headers, body, self.client_address[1]))

@@ -36,6 +36,7 @@ def connection_to(url: str, token: str = "a-token", clock: Clock | None = None, 
     connection.set_(parameters)
     connection.connect(parameters)
     connection.client.clock = clock or FakeClock()
+    connection.client.jitter = lambda: 0.0
     return connection
 
 

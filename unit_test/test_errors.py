@@ -1,12 +1,26 @@
 import json
+import time
 import unittest
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from komand_sentry.util import errors
-from komand_sentry.util.errors import Target, ingestion_error, not_a_sentry, response_error, server_words, shown
-from komand_sentry.util.exchange import Response, Unreachable
+from komand_sentry.util.errors import (
+    Target,
+    happening,
+    ingestion_error,
+    not_a_sentry,
+    response_error,
+    server_words,
+    shown,
+    useless_token,
+)
+from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Response, Unreachable
 
 SECRET = "sntryu_" + "0123456789abcdef" * 4
+NEXT_TRY = datetime(2026, 8, 1, 12, 30, 5, 750000, UTC)
+PAGE = b"<html><title>Sign in to the network</title>"
 TARGET = Target("issue {7}", scope="event:read", advice="Check {the} ID.")
 
 
@@ -98,6 +112,31 @@ class ServerWordsTest(unittest.TestCase):
                 # A part of a secret is one already.
                 self.assertNotIn(SECRET[:16], words(body))
 
+    def test_no_part_of_a_secret_that_json_escapes_is_left_where_words_are_cut(self) -> None:
+        escaped = f"\\u{ord(SECRET[0]):04x}{SECRET[1:]}"
+        for start in (0, 100, errors.LONGEST_WORDS - 70, errors.LONGEST_WORDS - 20):
+            for depth in (0, 1, 3, 5, 7, 20):
+                body = f'{{"{"x" * start}": "{escaped}"}}'
+                for _ in range(depth):
+                    body = f'{{"detail": {body}}}'
+                with self.subTest(start=start, depth=depth):
+                    self.assertNotIn(SECRET[:16], words(body.encode()))
+
+    def test_reading_a_body_takes_time_in_proportion_to_its_size(self) -> None:
+        for body in (
+            b"<html>" + b"<title>" * 10_000,
+            b"<html>" + b"<title " * 20_000,
+            b"<html><title>" + b" " * 10**6,
+            b"<" * 10**6,
+            b'{"' * 10**5,
+            b"log sign " * 10**5,
+        ):
+            with self.subTest(body[:20]):
+                started = time.process_time()
+                words(body)
+                not_a_sentry(response(body), (SECRET,))
+                self.assertLess(time.process_time() - started, 0.5)
+
     def test_an_empty_secret_blacks_nothing_out(self) -> None:
         self.assertEqual(server_words(response({"detail": "bad"}), ("",)), "bad")
 
@@ -114,16 +153,16 @@ class ResponseErrorTest(unittest.TestCase):
 
     def test_the_words_fit_the_status(self) -> None:
         cases = {
-            302: ("redirect", "not followed"),
+            302: ("redirect", "followed only within the API"),
             400: ("invalid", "own words"),
             401: ("token", "expired"),
             403: ("issue {7}", "scope event:read"),
             404: ("issue {7}", "Check {the} ID."),
             405: ("unexpected", "URL"),
             409: ("issue {7}", "Wait"),
-            410: ("no longer", "later"),
+            410: ("no longer", "organization_slug"),
             413: ("too large", "1 MiB"),
-            429: ("rate", "a minute"),
+            429: ("rate", "Wait 60 seconds"),
             500: ("failed", "not of the input"),
             502: ("failed", "proxy"),
         }
@@ -140,13 +179,72 @@ class ResponseErrorTest(unittest.TestCase):
                 self.assertIn("DSN", error.assistance)
                 self.assertNotIn("token", error.cause + error.assistance)
 
-    def test_retry_after_is_shown_where_it_is_in_seconds(self) -> None:
-        date = "Sat, 01 Aug 2026 12:00:00 GMT"
-        for header, wait in (("60", "60 seconds"), (date, "a minute"), ("9" * 9, "a minute"), ("²", "a minute")):
+    def test_how_long_a_server_wants_to_be_left_alone_is_told_in_full(self) -> None:
+        waits: tuple[tuple[float, str], ...] = (
+            (0.1, "1 second"),
+            (1.0, "1 second"),
+            (1.01, "2 seconds"),
+            (60.0, "60 seconds"),
+            (119.0, "119 seconds"),
+            (119.5, "2 minutes"),
+            (121.0, "3 minutes"),
+            (3600.0, "60 minutes"),
+            (7200.0, "2 hours"),
+            (86400.0 * 365, "8760 hours"),
+        )
+        for seconds, wait in waits:
+            effort = Effort(next_wait=seconds, next_try=NEXT_TRY)
             for make in (response_error, ingestion_error):
-                with self.subTest(header=header, make=make.__name__):
-                    error = make(TARGET, response(status=429, retry_after=header))
+                with self.subTest(seconds=seconds, make=make.__name__):
+                    error = make(TARGET, replace(response(status=429), effort=effort))
                     self.assertIn(f"Wait {wait} and", error.assistance)
+                    self.assertIn(f"makes sense in {wait}, from 2026-08-01 12:30:05 UTC on", error.assistance)
+                    self.assertIn("timeout of the connection", error.assistance)
+
+    def test_what_the_step_did_by_itself_is_told_where_it_did_anything(self) -> None:
+        for effort, told in (
+            (Effort(), ""),
+            (Effort(requests=3, redirects=2), ""),
+            (Effort(requests=2, waited=0.0), "sent 2 requests and waited 0 seconds between them."),
+            (Effort(requests=8, waited=31.2, redirects=1), "sent 8 requests and waited 32 seconds between them."),
+            (Effort(requests=2, waited=1.0), "sent 2 requests and waited 1 second between them."),
+        ):
+            failed = replace(response(status=503), effort=effort)
+            for error in (
+                response_error(TARGET, failed),
+                ingestion_error(TARGET, failed),
+                errors.unreachable_error("h.example", Unreachable("lost", "the reason", effort)),
+            ):
+                with self.subTest(effort=effort, cause=error.cause):
+                    self.assertIn(told, error.assistance)
+                    self.assertIs("requests and waited" in error.assistance, bool(told))
+                    self.assertNotIn("Another try", error.assistance)
+
+    def test_an_organization_token_is_named_where_it_is_what_stands_in_the_way(self) -> None:
+        for status, is_named in ((401, False), (403, True), (404, False)):
+            with self.subTest(status):
+                error = response_error(TARGET, response(status=status), organization_token=True)
+                self.assertIs("is an organization token" in error.cause, is_named)
+        self.assertIn("event:read", response_error(TARGET, response(status=403), organization_token=True).assistance)
+
+    def test_a_page_for_people_is_not_taken_for_sentrys_own_answer(self) -> None:
+        for status in (400, 401, 403, 404, 407, 418):
+            for organization_token in (False, True):
+                with self.subTest(status=status, organization_token=organization_token):
+                    error = response_error(TARGET, response(PAGE, status), organization_token=organization_token)
+                    self.assertIn("HTML page", error.cause)
+                    self.assertIn(str(status), error.cause)
+                    self.assertIn("proxy", error.assistance)
+                    self.assertEqual(error.data, "An HTML page: Sign in to the network")
+        for status, cause in ((429, "rate"), (500, "failed"), (503, "failed"), (302, "redirect")):
+            with self.subTest(status):
+                self.assertIn(cause, response_error(TARGET, response(PAGE, status)).cause)
+
+    def test_redirects_without_end_are_told_from_one_that_leads_away(self) -> None:
+        for redirects, cause in ((0, "to another address"), (MOST_REDIRECTS, "one redirect after another")):
+            effort = Effort(requests=redirects + 1, redirects=redirects)
+            with self.subTest(redirects):
+                self.assertIn(cause, response_error(TARGET, replace(response(status=307), effort=effort)).cause)
 
     def test_where_a_redirect_leads_is_shown_without_secrets(self) -> None:
         moved = response({"detail": {"message": "Moved"}}, 302, location=f"/api/0/x/?token={SECRET}")
@@ -159,6 +257,36 @@ class ResponseErrorTest(unittest.TestCase):
         for error in (errors.unexpected_answer(TARGET, page, (SECRET,)), not_a_sentry(page, (SECRET,))):
             self.assertEqual((error.data, error.status_code), ("An HTML page: Login ********", 200))
             self.assertIn("URL of the connection", error.cause + error.assistance)
+
+
+class NotASentryTest(unittest.TestCase):
+    def test_a_login_a_foreign_page_and_anything_else_are_told_apart(self) -> None:
+        login, foreign, other = "leads to a login page", "came in place of", "is not the base URL of a Sentry server."
+        cases: tuple[tuple[Response, str], ...] = (
+            (response(status=302, location="https://sso.example.com/login?next=/"), login),
+            (response(status=302, location="/auth/sign-in/"), login),
+            (response(PAGE, 200), login),
+            (response(b"<html><form><input type='password'>", 200), login),
+            (response(b"<!doctype html><body>Single Sign-On", 403), login),
+            (response(b"<html><title>Blocked by policy</title>", 200), foreign),
+            (response(b"\n<HTML><title>404 Not Found</title>", 404), foreign),
+            (response({"detail": "log in first"}, 404), other),
+            (response({"version": 7}, 200), other),
+            (response(b"It works!", 200), other),
+            (response(b"", 404), other),
+            (response(status=301, location="https://www.example.com/"), other),
+        )
+        for given, cause in cases:
+            with self.subTest(body=given.body, location=given.header("location")):
+                error = not_a_sentry(given)
+                self.assertIn(cause, error.cause)
+                self.assertTrue(error.assistance)
+                self.assertEqual(error.status_code, given.status)
+
+    def test_words_that_only_contain_the_word_for_a_login_make_no_login_page(self) -> None:
+        for word in ("backlog in", "catalog index", "designing", "assigning", "signing", "lossoes"):
+            with self.subTest(word):
+                self.assertNotIn("login", not_a_sentry(response(f"<html><p>{word}".encode(), 404)).cause)
 
 
 class OtherErrorTest(unittest.TestCase):
@@ -174,6 +302,43 @@ class OtherErrorTest(unittest.TestCase):
 
     def test_a_kind_that_nobody_knows_is_a_failed_connection(self) -> None:
         self.assertIn("failed", errors.unreachable_error("h.example", Unreachable("new", "")).cause)
+
+    def test_a_failure_tells_what_was_tried_and_when_another_try_makes_sense(self) -> None:
+        effort = Effort(requests=7, waited=47.0, next_wait=16.0, next_try=NEXT_TRY)
+        error = errors.unreachable_error("h.example", Unreachable("refused", "the reason", effort))
+        self.assertIn("sent 7 requests and waited 47 seconds", error.assistance)
+        self.assertIn("in 16 seconds, from 2026-08-01 12:30:05 UTC on", error.assistance)
+
+    def test_a_useless_token_is_told_what_it_lacks(self) -> None:
+        for scopes, shown_scopes in (((), "none"), (("org:ci", "project:read"), "org:ci, project:read")):
+            for is_of_organization in (False, True):
+                with self.subTest(scopes=scopes, is_of_organization=is_of_organization):
+                    error = useless_token(scopes, is_of_organization)
+                    self.assertIs("organization token" in error.cause, is_of_organization)
+                    self.assertIn("event:read", error.assistance)
+                    self.assertIn("event:write", error.assistance)
+                    self.assertEqual(error.data, f"Scopes of the token: {shown_scopes}")
+
+    def test_a_broken_listing_shows_the_servers_link_without_secrets(self) -> None:
+        last = response(b"[]", 200, link=f'<https://h.example/?token={SECRET}>; rel="next"')
+        error = errors.broken_listing(TARGET, "it goes in a circle", last, (SECRET,))
+        self.assertIn("issue {7} cannot be read to its end: it goes in a circle.", error.cause)
+        self.assertIn("limit below 100", error.assistance)
+        self.assertEqual(error.data, '<https://h.example/?token=********>; rel="next"')
+
+    def test_the_log_says_in_a_line_why_a_request_is_sent_again(self) -> None:
+        for outcome, line in (
+            (response(status=429), "h{0}.example:9000 limits the rate of requests (429)."),
+            (response(PAGE, status=503), "h{0}.example:9000 failed (503)."),
+            (Unreachable("lost", "the reason"), "h{0}.example:9000 closed the connection before it answered."),
+            (Unreachable("resolver", ""), "The name h{0}.example:9000 could not be resolved just now."),
+            (Unreachable("new", ""), "The connection to h{0}.example:9000 failed."),
+        ):
+            with self.subTest(line):
+                self.assertEqual(happening("h{0}.example:9000", outcome), line)
+        for kind in errors.UNREACHABLE:
+            with self.subTest(kind):
+                self.assertNotIn("\n", happening("h.example", Unreachable(kind, "")))
 
     def test_an_input_error_says_what_it_was_given(self) -> None:
         error = errors.input_error("The cause.", "The assistance.")

@@ -1,4 +1,5 @@
 import json
+import time
 import unittest
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -6,7 +7,15 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
-from komand_sentry.util.event_payload import MalformedEventID, canonical_event, envelope, iso_time, ready_event
+from komand_sentry.util.event_payload import (
+    MalformedEventID,
+    canonical_event,
+    envelope,
+    event_json,
+    has_content,
+    iso_time,
+    ready_event,
+)
 from komand_sentry.util.shape import conform
 
 SCHEMA = {"$ref": "#/definitions/EventJSON", "definitions": SubmitEventInput.schema["definitions"]}
@@ -174,6 +183,12 @@ class ShapeTest(EventTest):
                 with self.subTest(name=name, odd=odd):
                     canonical_event({"request": {name: odd}})
 
+    def test_shaping_takes_time_in_proportion_to_the_size_of_the_event(self) -> None:
+        started = time.process_time()
+        canonical_event({"request": {"headers": [["a", ""]] * 60_000, "cookies": "a=b;" * 60_000}})
+        canonical_event({"request": {"query_string": [["a", "b"]] * 60_000}, "tags": [["a", 1]] * 60_000})
+        self.assertLess(time.process_time() - started, 1.0)
+
     def test_the_event_that_was_given_is_not_changed(self) -> None:
         given = {"message": {"message": "a"}, "level": 40, "request": {"data": {}}, "breadcrumbs": [{"timestamp": 1}]}
         before = json.dumps(given)
@@ -206,12 +221,93 @@ class ReadyTest(unittest.TestCase):
         self.assertEqual(iso_time(NOW.astimezone(timezone(timedelta(hours=5.5)))), "2026-08-01T12:30:00.250000Z")
 
 
+class ContentTest(unittest.TestCase):
+    def test_an_event_has_content_where_it_says_what_happened(self) -> None:
+        for event in (
+            {"message": "pump 3 stopped"},
+            {"exception": {"values": [{"type": "PumpError"}]}},
+            {"logentry": {"formatted": "pump 3"}},
+            {"extra": {"pressure": 0}},
+            {"tags": {"pump": "3"}},
+            {"culprit": "pump.start"},
+            {"later": 0},
+            {"later": False},
+        ):
+            with self.subTest(event):
+                self.assertTrue(has_content(event))
+
+    def test_an_event_without_any_statement_has_none(self) -> None:
+        context = {
+            "event_id": ID,
+            "timestamp": "2026-08-01T12:30:00Z",
+            "start_timestamp": "2026-08-01T12:30:00Z",
+            "received": 1,
+            "type": "error",
+            "platform": "python",
+            "level": "error",
+            "sdk": {"name": "a", "version": "1"},
+            "version": "7",
+            "project": 7,
+        }
+        for event in ({}, context, {**context, "message": "", "extra": {}, "fingerprint": [], "user": None}):
+            with self.subTest(event):
+                self.assertFalse(has_content(event))
+
+    def test_lists_and_objects_left_empty_are_no_content_in_whatever_shape_they_came(self) -> None:
+        for event in (
+            {"exception": []},
+            {"exception": {}},
+            {"threads": {"values": []}},
+            {"breadcrumbs": [None]},
+            {"logentry": {}},
+            {"logentry": {"formatted": None}},
+            {"request": {"headers": []}},
+            {"tags": []},
+        ):
+            with self.subTest(event):
+                self.assertFalse(has_content(conform(canonical_event(event), SCHEMA)))
+
+
+class JSONTest(unittest.TestCase):
+    def test_an_event_is_written_so_that_it_reads_back_the_same(self) -> None:
+        for event in (
+            {},
+            {"message": "gr\u00f6\u00dfe \U0001f4a7 \u2028 \x00 \" \\ \n"},
+            {"extra": {"a": [1, -0.5, 1e300, True, None, {}, []], "\u00f6": "b"}},
+            {"extra": {"large": 10**30}},
+        ):
+            with self.subTest(event):
+                body = event_json(event)
+                self.assertEqual(json.loads(body), event)
+                self.assertNotIn(b"\n", body)
+
+    def test_halves_of_characters_become_question_marks(self) -> None:
+        for text, written in (("a\ud83db", "a?b"), ("\udca7", "?"), ("\ud83d\ud83d", "??"), ("\udca7\ud83d", "??")):
+            with self.subTest(repr(text)):
+                event = {"message": text, "extra": {text: [text]}}
+                self.assertEqual(json.loads(event_json(event)), {"message": written, "extra": {written: [written]}})
+
+    def test_what_json_does_not_have_is_refused(self) -> None:
+        circle: dict[str, Any] = {}
+        circle["extra"] = circle
+        for event in ({"extra": float("nan")}, {"extra": [float("inf")]}, {"extra": -float("inf")}, circle):
+            with self.subTest(str(event)), self.assertRaises(ValueError):
+                event_json(event)
+
+    def test_what_is_nested_too_deeply_is_refused(self) -> None:
+        deep: Any = {}
+        for _ in range(100_000):
+            deep = {"a": deep}
+        with self.assertRaises(RecursionError):
+            event_json(deep)
+
+
 class EnvelopeTest(unittest.TestCase):
     def test_an_envelope_reads_back_as_one_event_of_the_length_it_names(self) -> None:
         for message in ("a", "größer\n{}\n", ""):
             with self.subTest(message):
                 event = ready_event({"message": message}, ID, NOW)
-                body = json.dumps(event, ensure_ascii=False).encode()
+                body = event_json(event)
                 head, item, rest = envelope(event["event_id"], body, NOW).split(b"\n", 2)
                 self.assertEqual(json.loads(head), {"event_id": ID, "sent_at": "2026-08-01T12:30:00.250000Z"})
                 length = json.loads(item)["length"]

@@ -72,7 +72,8 @@ class TestListIssueEvents(SandboxTestCase):
     def test_errors_say_what_to_do(self) -> None:
         for issue_id, cause in (
             ("99999", "Sentry found no issue 99999 (404)."),
-            ("PUMP-STATION-1", "The issue_id cannot be used: it is neither the number of an issue nor the link"),
+            ("PUMP-STATION-ZZZ", "Sentry found no issue PUMP-STATION-ZZZ (404)."),
+            ("PUMP STATION", "The issue_id cannot be used: it is neither the ID of an issue nor the link"),
             ("../projects", "The issue_id cannot be used"),
             ("https://acme.sentry.io/settings/", "The issue_id cannot be used: the link is not that of an issue"),
             ("", "The input 'issue_id' is empty or missing."),

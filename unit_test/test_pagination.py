@@ -2,14 +2,16 @@ import itertools
 import unittest
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
-from komand_sentry.util.pagination import PAGE_SIZE, BrokenListing, Listing, Position, next_cursor
+from komand_sentry.util import pagination
+from komand_sentry.util.pagination import MOST_BARREN_PAGES, PAGE_SIZE, BrokenListing, Listing, Position, next_cursor
 
 Page = list[dict[str, Any]]
 
 
 def link(rel: str, results: str, cursor: str | None, query: str = "&") -> str:
-    url = f"https://h.example/api/0/issues/1/events/?{query}cursor={cursor}"
+    url = f"https://h.example/api/0/issues/1/events/?{query}" + ("" if cursor is None else f"cursor={cursor}")
     return f'<{url}>; rel="{rel}"; results="{results}"' + ("" if cursor is None else f'; cursor="{cursor}"')
 
 
@@ -35,8 +37,9 @@ class NextCursorTest(unittest.TestCase):
             "",
             f"{link('previous', 'false', '0:0:1')}, {link('next', 'false', '0:100:0')}",
             link("previous", "true", "0:0:1"),
-            link("next", "true", None),
-            link("next", "true", ""),
+            link("next", "false", None),
+            link("next", "false", ""),
+            link("previous", "true", None),
             '<https://h.example/>; rel="previous"; results="true"; cursor="0:0:1", <https://h.example/>; rel="next"',
             "garbage",
             'rel="next"; results="true"; cursor="0:100:0"',
@@ -46,6 +49,30 @@ class NextCursorTest(unittest.TestCase):
         for header in headers:
             with self.subTest(header[:80]):
                 self.assertIsNone(next_cursor(header))
+
+    def test_where_the_attribute_is_missing_the_cursor_is_that_of_the_links_address(self) -> None:
+        for url, attribute, cursor in (
+            ("https://h.example/?cursor=0:100:0", "", "0:100:0"),
+            ("https://h.example/?&cursor=0%3A100%3A0&limit=2", '; cursor=""', "0:100:0"),
+            ("http://internal.example/?a=%26cursor%3D1&cursor=1%2B:2:0", "", "1+:2:0"),
+            ("?cursor=1:2:0#x", "", "1:2:0"),
+            ("https://h.example/?cursor=a:0:0&cursor=b:0:0", "", "b:0:0"),
+            ("https://h.example/?cursor=other:0:0", '; cursor="own:0:0"', "own:0:0"),
+        ):
+            with self.subTest(url=url, attribute=attribute):
+                self.assertEqual(next_cursor(f'<{url}>; rel="next"; results="true"{attribute}'), cursor)
+
+    def test_a_next_page_without_any_cursor_breaks_the_listing_and_does_not_end_it(self) -> None:
+        for header in (
+            link("next", "true", None),
+            link("next", "true", ""),
+            f"{link('previous', 'true', '0:0:1')}, {link('next', 'true', None)}",
+            '<https://h.example/?cursor=>; rel="next"; results="true"',
+            '<https://[::1/?cursor=1:2:0>; rel="next"; results="true"',
+            '<>; rel="next"; results="true"',
+        ):
+            with self.subTest(header), self.assertRaises(BrokenListing):
+                next_cursor(header)
 
 
 class PositionTest(unittest.TestCase):
@@ -89,12 +116,12 @@ class Server:
         return [str(number) for number in range(self.total) if number not in self.hidden]
 
 
-def read(server: Server, limit: int = 0, cursor: str = "") -> Listing:
-    """Reads as the client does."""
+def read(server: Server, limit: int = 0, cursor: str = "", size: int = 0) -> Listing:
+    """Reads as the client does, pages of so many bytes."""
     listing = Listing("id", limit=limit, position=Position.parse(cursor))
     position = listing.position
     while position is not None:
-        position = listing.add(*server.page(position.cursor, listing.page_size(position)))
+        position = listing.add(*server.page(position.cursor, listing.page_size(position)), size)
     return listing
 
 
@@ -196,3 +223,52 @@ class ListingTest(unittest.TestCase):
         listing.add([{"id": "1"}], "a:0:0")
         self.assertIsNone(listing.add([{"id": "2"}], "a:0:0"))
         self.assertEqual(ids(listing), ["1", "2"])
+
+    def test_pages_may_be_empty_for_a_while_and_not_for_ever(self) -> None:
+        for page in ([], [{"id": "0"}]):
+            for fruitful in (False, True):
+                with self.subTest(page=page, fruitful=fruitful):
+                    listing = Listing("id")
+                    listing.add([{"id": "0"}], "start:0:0")
+                    for number in range(MOST_BARREN_PAGES - 1):
+                        self.assertEqual(listing.add(page, f"{number}:0:0"), Position(f"{number}:0:0"))
+                    if fruitful:
+                        self.assertEqual(listing.add([{"id": "1"}], "more:0:0"), Position("more:0:0"))
+                        self.assertEqual(listing.add(page, "on:0:0"), Position("on:0:0"))
+                        self.assertEqual(ids(listing), ["0", "1"])
+                    else:
+                        with self.assertRaises(BrokenListing):
+                            listing.add(page, "more:0:0")
+
+    def test_the_last_of_many_empty_pages_ends_the_listing_in_peace(self) -> None:
+        listing = Listing("id")
+        for number in range(MOST_BARREN_PAGES - 1):
+            listing.add([], f"{number}:0:0")
+        self.assertIsNone(listing.add([], None))
+        self.assertFalse(listing.truncated)
+
+    def test_a_listing_as_large_as_may_be_is_cut_and_can_be_continued(self) -> None:
+        server = Server(20, own_size=2)
+        for name, bound in (("MOST_RECORDS", 6), ("MOST_PAGES", 3), ("MOST_LISTING_BYTES", 300)):
+            for limit in (0, 100):
+                with self.subTest(name=name, limit=limit), mock.patch.object(pagination, name, bound):
+                    listing = read(server, limit, size=100)
+                    self.assertEqual(ids(listing), server.visible[:6])
+                    self.assertTrue(listing.truncated)
+                    self.assertTrue(listing.is_as_large_as_may_be)
+                    rest = read(server, limit, listing.next_cursor or "", size=100)
+                    self.assertEqual(ids(rest), server.visible[6:12])
+
+    def test_the_last_page_is_taken_whatever_the_size_of_the_listing(self) -> None:
+        server = Server(6, own_size=2)
+        for name, bound in (("MOST_RECORDS", 5), ("MOST_PAGES", 3), ("MOST_LISTING_BYTES", 300)):
+            with self.subTest(name), mock.patch.object(pagination, name, bound):
+                listing = read(server, size=100)
+                self.assertEqual(ids(listing), server.visible)
+                self.assertFalse(listing.truncated)
+
+    def test_pages_are_counted(self) -> None:
+        self.assertEqual(Listing("id").pages, 0)
+        for server, pages in ((Server(0), 1), (Server(7, own_size=3), 3), (Server(250), 3)):
+            with self.subTest(server):
+                self.assertEqual(read(server).pages, pages)

@@ -1,4 +1,5 @@
 import json
+import time
 import unittest
 from typing import Any
 
@@ -115,6 +116,20 @@ class IssueTest(unittest.TestCase):
         for given, annotation in dialects:
             with self.subTest(given):
                 self.assertEqual(issue_out({"annotations": [given, None]}), {"annotations": [annotation]})
+
+    def test_reading_an_annotation_takes_time_in_proportion_to_its_length(self) -> None:
+        for annotation in (
+            "<a " * 10_000,
+            "<a href=x>" * 10_000,
+            "<a href" * 10_000,
+            "<" * 30_000,
+            "<a href=" + "href=" * 1000 + "\n" * 1000,
+            "<a href='" * 10_000,
+        ):
+            with self.subTest(annotation[:20]):
+                started = time.process_time()
+                issue_record({"annotations": [annotation]})
+                self.assertLess(time.process_time() - started, 0.5)
 
 
 class EventTest(unittest.TestCase):

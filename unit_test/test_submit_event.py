@@ -7,6 +7,7 @@ from typing import ClassVar
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
 from sandbox.plugin import Json
+from unit_test import faults
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import SandboxTestCase, connection_to, run_action
 
@@ -80,7 +81,10 @@ class TestSubmitEvent(SandboxTestCase):
     def test_what_is_malformed_is_refused_before_anything_is_sent(self) -> None:
         good = self.sandbox.env["DSN_PUBLIC"]
         cases: list[tuple[Json, str]] = [
-            ({"dsn": good, "event_json": {"event_id": "abcd"}}, "The event_id of the event is malformed."),
+            (
+                {"dsn": good, "event_json": {"event_id": "abcd", "message": "m"}},
+                "The event_id of the event is malformed.",
+            ),
             ({"dsn": "https://sentry.example.com/1", "event_json": {"message": "m"}}, "The DSN is malformed: it holds"),
             ({"dsn": "", "event_json": {"message": "m"}}, "The input 'dsn' is empty or missing."),
             ({"dsn": good}, "The input 'event_json' is empty or missing."),
@@ -120,6 +124,13 @@ class TestServersThatDiffer(unittest.TestCase):
                 self.assertEqual(json.loads(header)["event_id"], self.EVENT["event_id"])
                 self.assertEqual(json.loads(item)["length"], len(event))
                 self.assertEqual(event, store.body)
+
+    def test_a_server_that_closes_after_each_answer_without_saying_so_loses_nothing(self) -> None:
+        connection = connection_to("https://sentry.example.com")
+        with ScriptedServer(*[("POST", "/api/7/store/", Answer(play=faults.answer_and_close))] * 50) as server:
+            params = {"dsn": dsn_of(server.base), "event_json": {"message": "m"}}
+            sent = [run_action("submit_event", connection, params)["id"] for _ in range(50)]
+        self.assertEqual([json.loads(received.body)["event_id"] for received in server.received], sent)
 
     def test_path_prefix_of_the_dsn_is_kept(self) -> None:
         with ScriptedServer(("POST", "/monitor/sentry/api/7/store/", Answer(body=b'{"id": "x"}'))) as server:

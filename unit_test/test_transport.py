@@ -3,6 +3,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 import unittest
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -15,38 +16,17 @@ from komand_sentry.util import transport as transport_module
 from komand_sentry.util.errors import unreachable_error
 from komand_sentry.util.exchange import Request, Unreachable
 from komand_sentry.util.transport import Transport
+from unit_test import faults
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import connection_to
-
 
 SECONDS = 5.0
 
 
-def reset(handler: BaseHTTPRequestHandler) -> None:
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    handler.connection.close()
-    handler.close_connection = True
-
-
-def cut_off(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100")
-    handler.end_headers()
-    handler.wfile.write(b"[")
-    handler.close_connection = True
-
-
-def answer_and_close(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
-    handler.close_connection = True
-
-
 class TestFailures(unittest.TestCase):
-    def kind(self, url: str) -> str:
+    def kind(self, url: str, seconds: float = SECONDS) -> str:
         with self.assertRaises(Unreachable) as caught:
-            Transport().send(Request("GET", url), SECONDS)
+            Transport().send(Request("GET", url), seconds)
         self.assertTrue(caught.exception.reason)
         return caught.exception.kind
 
@@ -55,35 +35,48 @@ class TestFailures(unittest.TestCase):
             refusing = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         self.assertEqual(self.kind(refusing), "refused")
         self.assertEqual(self.kind("http://no-such-host.invalid/"), "dns")
-        with ScriptedServer(("GET", "/", Answer(play=cut_off))) as server:
-            self.assertEqual(self.kind(f"{server.base}/"), "cut off")
+        for play, kind in (
+            (faults.reset, "lost"),
+            (faults.cut_off, "cut off"),
+            (faults.cut_off_chunk, "cut off"),
+            (faults.no_http, "garbled"),
+            (faults.broken_gzip, "garbled"),
+        ):
+            with self.subTest(play.__name__), ScriptedServer(("GET", "/", Answer(play=play))) as server:
+                self.assertEqual(self.kind(f"{server.base}/"), kind)
 
-    def test_a_connection_that_is_lost_before_the_answer_is_tried_once_more(self) -> None:
-        lost = ("GET", "/", Answer(play=reset))
-        with ScriptedServer(lost, lost) as server:
-            self.assertEqual(self.kind(f"{server.base}/"), "lost")
-        with ScriptedServer(lost, ("GET", "/", Answer(body=b"there"))) as server:
-            self.assertEqual(Transport().send(Request("GET", f"{server.base}/"), SECONDS).body, b"there")
+    def test_a_name_server_that_does_not_answer_is_told_from_a_name_that_does_not_exist(self) -> None:
+        busy = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        with mock.patch("socket.getaddrinfo", side_effect=busy):
+            self.assertEqual(self.kind("http://sentry.example.com/"), "resolver")
 
-    def test_a_server_that_closes_after_each_answer_without_saying_so_loses_nothing(self) -> None:
-        script = [("POST", "/", Answer(play=answer_and_close))] * 50
-        with ScriptedServer(*script) as server:
+    def test_a_response_is_bounded_in_size_however_it_is_compressed(self) -> None:
+        with mock.patch.object(transport_module, "MOST_BODY_BYTES", 2**20):
+            for play in (faults.bomb(2**20 + 1), faults.endless_body):
+                with ScriptedServer(("GET", "/", Answer(play=play))) as server:
+                    self.assertEqual(self.kind(f"{server.base}/"), "too large")
+            with ScriptedServer(("GET", "/", Answer(play=faults.bomb(2**20)))) as server:
+                self.assertEqual(len(Transport().send(Request("GET", f"{server.base}/"), SECONDS).body), 2**20)
+
+    def test_a_response_is_bounded_in_time_however_slowly_it_comes(self) -> None:
+        for play in (faults.silence, faults.trickled_headers, faults.trickled_body):
+            with self.subTest(play.__name__), ScriptedServer(("GET", "/", Answer(play=play))) as server:
+                started = time.monotonic()
+                self.assertEqual(self.kind(f"{server.base}/", seconds=0.1), "timeout")
+                self.assertLess(time.monotonic() - started, 1.0)
+
+    def test_a_slow_response_does_not_shorten_the_time_of_the_next_on_its_connection(self) -> None:
+        answers = [("GET", "/", Answer(body=b"x" * 100_000))] * 3
+        with ScriptedServer(*answers) as server:
             transport = Transport()
-            for number in range(50):
-                transport.send(Request("POST", f"{server.base}/", body=str(number).encode()), SECONDS)
-        self.assertEqual([received.body for received in server.received], [str(n).encode() for n in range(50)])
+            for seconds in (0.5, 5.0, 0.5):
+                self.assertEqual(len(transport.send(Request("GET", f"{server.base}/"), seconds).body), 100_000)
+        self.assertEqual(len({received.client_port for received in server.received}), 1)
 
     def test_a_server_that_does_not_speak_tls_is_a_tls_failure(self) -> None:
         with ScriptedServer() as server:
             self.assertEqual(self.kind(server.base.replace("http://", "https://")), "tls")
             server.unexpected.clear()
-
-    def test_a_server_that_does_not_answer_is_a_timeout(self) -> None:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as silent,
-            mock.patch.object(transport_module, "READ_TIMEOUT_SECONDS", 0.05),
-        ):
-            self.assertEqual(self.kind(f"http://127.0.0.1:{silent.getsockname()[1]}/"), "timeout")
 
     def test_a_proxy_that_is_not_there_is_told_from_the_server(self) -> None:
         with mock.patch.dict(os.environ, {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}):
@@ -96,14 +89,24 @@ class TestFailures(unittest.TestCase):
         self.assertNotIn("cret", str(caught.exception))
 
     def test_each_kind_has_words_and_the_step_fails_with_them(self) -> None:
-        lost = ("GET", "/api/0/", Answer(play=reset))
-        with ScriptedServer(lost, lost) as server, self.assertRaises(PluginException) as caught:
+        lost = ("GET", "/api/0/", Answer(play=faults.reset))
+        with ScriptedServer(*[lost] * 7) as server, self.assertRaises(PluginException) as caught:
             connection_to(server.base).client.identity()
         self.assertIn(server.base.removeprefix("http://"), caught.exception.cause)
         self.assertEqual(unreachable_error("h", Unreachable("odd", "r")).cause, "The connection to h failed.")
 
 
 class TestExchange(unittest.TestCase):
+    def test_a_fresh_connection_leaves_the_kept_ones_alone(self) -> None:
+        answer = ("GET", "/", Answer())
+        with ScriptedServer(answer, answer, answer) as server:
+            transport = Transport()
+            for fresh in (False, True, False):
+                transport.send(Request("GET", f"{server.base}/"), SECONDS, fresh)
+        first, second, third = (received.client_port for received in server.received)
+        self.assertEqual(first, third)
+        self.assertNotEqual(first, second)
+
     def test_connections_are_kept_alive_and_cookies_are_not(self) -> None:
         answer = Answer(headers={"Set-Cookie": "session=1"})
         with ScriptedServer(("GET", "/", answer), ("GET", "/", answer)) as server:

@@ -23,7 +23,7 @@ class Connection(insightconnect_plugin_runtime.Connection):
     client: SentryClient
 
     def __init__(self) -> None:
-        super(self.__class__, self).__init__(input=ConnectionSchema())
+        super().__init__(input=ConnectionSchema())
 
     def _validate(self) -> None:
         """Leaves the judgement to connect, where blank parameters count as not given and errors have an assistance."""

@@ -5,6 +5,8 @@ Web API: https://docs.sentry.io/api/ ; ingestion: https://develop.sentry.dev/sdk
 
 import functools
 import logging
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +60,7 @@ class SentryClient:
     """Talks to one Sentry server with one token. Safe to share between threads; making one does no I/O.
 
     :param seconds: how long one action may wait in all
+    :param jitter: gives a number from 0 to 1
     """
 
     server: Server
@@ -66,6 +69,7 @@ class SentryClient:
     logger: logging.Logger = field(repr=False)
     seconds: float = DEFAULT_SECONDS
     clock: Clock = field(default_factory=SystemClock, repr=False)
+    jitter: Callable[[], float] = field(default=random.random, repr=False)
 
     def identity(self) -> dict[str, Any]:
         """Who the token is: {version, auth: {scopes}, user}. `GET /api/0/`, which needs no scope.
@@ -159,12 +163,12 @@ class SentryClient:
         self.logger.log(level, blacked_out(text, secrets))
 
     def _sender(self, seconds: float, secrets: tuple[str, ...]) -> Sender:
-        return Sender(self.transport, Budget(seconds, self.clock), lambda text: self._say(text, secrets))
+        say = functools.partial(self._say, secrets=secrets)
+        return Sender(self.transport, Budget(seconds, self.clock), say, self.jitter)
 
     def _api(self, seconds: float) -> WebAPI:
         """The web API for one action."""
-        secrets = (self.token,)
-        return WebAPI(self.server, self.token, self._sender(seconds, secrets), lambda text: self._say(text, secrets))
+        return WebAPI(self.server, self.token, self._sender(seconds, (self.token,)))
 
     def _issue(self, text: str, organization_slug: str) -> IssueReference:
         try:

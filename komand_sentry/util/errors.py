@@ -64,8 +64,8 @@ _BY_STATUS = {
     ),
     410: _Explanation(
         "This server no longer has the endpoint for {name} (410).",
-        "Run the step again later, since Sentry first turns a retired endpoint off for a short time only. If it "
-        "persists, update the plugin.",
+        "Run the step again later, since Sentry first turns a retired endpoint off for a short time only. For one "
+        "issue, give its organization_slug: the endpoint of the organization stays. If it persists, update the plugin.",
     ),
     413: _Explanation(
         "What was sent for {name} is too large for Sentry (413).",
@@ -101,7 +101,7 @@ _ORGANIZATION_TOKEN = _Explanation(
 _FOREIGN_PAGE = _Explanation(
     "The request for {name} was answered with an HTML page ({status}), which is not one of Sentry's answers.",
     "A proxy, a firewall or a login page stands between the plugin and Sentry. The title of the page stands below. Let "
-    "the orchestrator through, or check the URL of the connection.",
+    "the orchestrator through, or check host and path of the URL or the DSN.",
 )
 _SERVER_ERROR = _Explanation(
     "The Sentry server failed on {name} ({status}).",
@@ -274,8 +274,6 @@ def response_error(
     explanations = _BY_STATUS
     if organization_token:
         explanations = explanations | {403: _ORGANIZATION_TOKEN}
-    if is_html(response) and 400 <= response.status < 500 and response.status != 429:
-        explanations = {response.status: _FOREIGN_PAGE}
     return _response_error(explanations, target, response, secrets)
 
 
@@ -288,6 +286,8 @@ def _response_error(
     explanations: dict[int, _Explanation], target: Target, response: Response, secrets: tuple[str, ...]
 ) -> APIException:
     known = explanations.get(response.status) or _by_class(response)
+    if is_html(response) and 400 <= response.status < 500 and response.status != 429:
+        known = _FOREIGN_PAGE
     facts = {
         "name": target.name,
         "scope": target.scope or "that the action needs",

@@ -1,6 +1,5 @@
 """Sends one request until it is answered for good: one loop around one send, within the budget of its action."""
 
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -27,7 +26,7 @@ class Sender:
         transport: Transport,
         budget: Budget,
         say: Callable[[str], None],
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float],
     ) -> None:
         self._transport = transport
         self._budget = budget

@@ -25,7 +25,8 @@ def identity(api: WebAPI) -> dict[str, Any]:
     :raises PluginException: unreachable, not a Sentry, or the token is not accepted
     """
     response = api.ask("GET", ())
-    if response.status in _NOT_AN_API or (errors.is_html(response) and response.status < 500):
+    is_page = errors.is_html(response) and response.status < 500 and response.status != 429
+    if response.status in _NOT_AN_API or is_page:
         raise errors.not_a_sentry(response, api.secrets)
     target = Target("the API")
     answer = json_of(api.judged(response, target))

@@ -4,7 +4,6 @@ https://docs.sentry.io/api/
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,17 +16,20 @@ from komand_sentry.util.exchange import Params, Request, Response, Unreachable
 from komand_sentry.util.sender import Sender
 from komand_sentry.util.token import token_kind
 
+# A shorter one is none of Sentry's, and may well be a part of a slug.
+LEAST_TOKEN = 16
 USER_AGENT = "insightconnect-sentry/2.0.0"
 
 
 @dataclass(frozen=True)
 class WebAPI:
-    """:param say: writes a line into the log of the step"""
-
     server: Server
     token: str = field(repr=False)
     sender: Sender = field(repr=False)
-    say: Callable[[str], None] = field(repr=False)
+
+    def say(self, text: str) -> None:
+        """Writes a line into the log of the step."""
+        self.sender.say(text)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -46,8 +48,15 @@ class WebAPI:
     def ask(self, method: str, segments: tuple[str, ...], params: Params = (), body: Any = None) -> Response:
         """One call whose refusal the caller can deal with.
 
-        :raises PluginException: the server was not reached
+        :raises PluginException: the server was not reached, or an address would hold the token
         """
+        texts = (*segments, *(value for _, value in params))
+        if len(self.token) >= LEAST_TOKEN and any(self.token in text for text in texts):
+            raise errors.input_error(
+                "An input of the step holds the token of the connection.",
+                "Addresses stand in the logs of servers and proxies, so a token must not get into one. Give the token "
+                "to the connection only.",
+            )
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Authorization": f"Bearer {self.token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -84,7 +84,7 @@ class ListProjectIssuesInput(insightconnect_plugin_runtime.Input):
     "sort": {
       "type": "string",
       "title": "Sort",
-      "description": "Order of the issues, date (last seen), new (first seen), freq (events), user (users), trends (priority before Sentry 23.12) or inbox. The server's own default is date",
+      "description": "Order of the issues, date (last seen), new (first seen, the one order in which no issue moves while the list is read), freq (events), user (users), trends (priority before Sentry 23.12) or inbox. The server's own default is date",
       "enum": [
         "date",
         "new",

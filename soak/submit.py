@@ -1,0 +1,75 @@
+"""`submit`: every event arrives, and arrives once, at a server that fails three times in ten."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.connection import Connection
+from sandbox import Fault, Faults, Sandbox
+from unit_test.fake_clock import FakeClock
+from unit_test.support import connection_to, run_action
+
+from .claims import claim, some
+
+EVENTS = 1000
+CALLERS = 4
+RATE = 0.3
+# A server does not fail for ever. Without a bound one event in 15,000 would meet eight failures in a row, which is as
+# often as the plugin tries: one run in sixteen would fail through no fault of the plugin's. After five failures it has
+# waited for 31 seconds at most, and so keeps within the 60 that a step has where its connection names none.
+MOST_IN_A_ROW = 5
+
+
+class OwnClock(FakeClock, threading.local):
+    """A clock for each thread: what one step waits is none of another's time."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What came of one step: the ID that it returned, or the problem that it failed with."""
+
+    message: str
+    waited: float
+    event_id: str = ""
+    problem: str = ""
+
+
+def run() -> str:
+    """:raises DoesNotHold: an event was lost, stored twice or counted twice, or a step failed"""
+    faults = Faults(RATE, seed=1, paths="/api/[0-9]+/store/", most_in_a_row=MOST_IN_A_ROW)
+    with Sandbox(record=False, faults=faults) as sandbox:
+        steps = submit_all(sandbox)
+        stored = {(row["event_id"], row["message"]) for row in sandbox.store.all("SELECT event_id, message FROM event")}
+        rows = sandbox.store.scalar("SELECT COUNT(*) FROM event")
+        counted = sandbox.store.scalar("SELECT SUM(times_seen) FROM issue")
+    failed = [f"{step.message}: {step.problem}" for step in steps if step.problem]
+    claim(not failed, f"{len(failed)} steps failed: {some(failed)}")
+    lost = [step.message for step in steps if (step.event_id, step.message) not in stored]
+    claim(not lost, f"{len(lost)} events are not stored under the ID that their step returned: {some(lost)}")
+    claim(rows == counted == EVENTS, f"{EVENTS} steps made {rows} events, which are counted as {counted}")
+    missing = [kind.value for kind in Fault if not faults.played[kind]]
+    claim(not missing, f"faults that were not played: {some(missing)}")
+    return (
+        f"{EVENTS} events by {CALLERS} callers in {faults.requests} requests: none lost, none twice; the longest step "
+        f"waited {max(step.waited for step in steps):.0f} s\n"
+        f"faults: {', '.join(f'{faults.played[kind]} {kind.value}' for kind in Fault)}"
+    )
+
+
+def submit_all(sandbox: Sandbox) -> list[Submitted]:
+    connection = connection_to(sandbox.base, sandbox.env["TOKEN"], OwnClock())
+    with ThreadPoolExecutor(CALLERS) as pool:
+        return list(pool.map(lambda number: submit(connection, sandbox.env["DSN_PUBLIC"], number), range(EVENTS)))
+
+
+def submit(connection: Connection, dsn: str, number: int) -> Submitted:
+    message = f"Pump {number} stopped"
+    clock = connection.client.clock
+    started = clock.monotonic()
+    try:
+        output = run_action("submit_event", connection, {"dsn": dsn, "event_json": {"message": message}})
+    except PluginException as error:
+        return Submitted(message, clock.monotonic() - started, problem=error.cause)
+    return Submitted(message, clock.monotonic() - started, event_id=output["id"])

@@ -1,0 +1,150 @@
+"""Input that nobody should send, through the entry point: a cause and an assistance each, and never a stack trace."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+from sandbox import Sandbox
+from sandbox.plugin import Json, action_message
+from unit_test.support import ACTIONS, connection_params
+from unit_test.test_faults import EVENTS, KEY, LIST, SUBMIT, UPDATE, FaultCase, Outcome, start
+
+LONG = "x" * 2**20
+DEEP: Any = None
+for _ in range(900):
+    DEEP = {"a": DEEP}
+VALUES: tuple[Any, ...] = (
+    "", " ", None, 0, -1, 7, 1.5, True, [], [1], {}, {"a": 1}, "ö☃", "\ud800", "\x00", LONG, "..", ".", "../..", "a/b",
+    "?a=b", "#a", "%2f", "%2e%2e", "a%00b", "a\r\nX-Evil: 1", "-1", "0", "99999999999999999999", "²", "1e3", "NaN",
+    "http://[::1", "https://evil.example.com/issues/5/", "//evil.example.com/issues/5/", "javascript:alert(1)", DEEP,
+)  # fmt: skip
+DSNS = (
+    "ftp://{key}@h.example/7", "{key}@h.example/7", "https://h.example/7", "https://{key}@h.example", "https://{key}@/7",
+    "https://{key}@h.example/project", "https://{key}@h.example/7/8/x", "https://{key}:@evil@h.example/7",
+    "https://{key}@evil.example\\@h.example/7", "https://{key}@h.example#@evil.example/7", "https://{key}@[::1/7",
+    "https://{key}@[fe80::1%25eth0]/7", "https://{key}@h.example:0/7", "https://{key}@h.example:99999/7",
+    "https://{key}@h.example:port/7", "https://{key}@h.example/../7", "https://{key}@h.example/%2e%2e/7",
+    "https://{key}\r\n@h.example/7", "https://{key}@h example/7", "https:{key}", LONG,
+)  # fmt: skip
+
+
+class TestBadInput(FaultCase):
+    sandbox: Sandbox
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.sandbox = cls.enterClassContext(Sandbox())
+
+    def start(self, action: str, params: Any) -> Outcome:
+        self.sandbox.requests.clear()
+        return start(action_message(action, params, connection_params(self.sandbox)))
+
+    def good(self, action: str) -> Json:
+        good: dict[str, Json] = {
+            SUBMIT: {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": {"message": "m"}},
+            LIST: {"organization_slug": "acme", "project_slug": "pump-station"},
+            EVENTS: {"issue_id": "5", "organization_slug": "acme"},
+            UPDATE: {"issue_id": "5", "organization_slug": "acme", "status": "resolved"},
+        }
+        return good[action]
+
+    def check_requests(self, outcome: Outcome) -> None:
+        """Whatever was sent stayed within the API's paths, and no header came out of a value."""
+        for request in self.sandbox.requests:
+            self.assertRegex(request.path, r"^/api/(0/(projects|organizations|issues)/|[0-9]+/(store|envelope)/$)")
+            segments = unquote(request.path).split("/")
+            self.assertNotIn("..", request.path.split("/"))
+            self.assertTrue(segments)
+            self.assertNotIn("X-Evil", request.headers)
+        self.assertNotIn("Traceback", json.dumps(outcome.exception))
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        for action in ACTIONS:
+            for name in ACTIONS[action]().input.schema["properties"]:
+                yield action, name
+
+    def test_every_input_takes_any_value_or_says_what_is_wrong_with_it(self) -> None:
+        for action, name in self.inputs():
+            for value in VALUES:
+                with self.subTest(action=action, input=name, value=repr(value)[:40]):
+                    outcome = self.start(action, {**self.good(action), name: value})
+                    self.check(outcome)
+                    self.check_requests(outcome)
+
+    def test_inputs_that_are_no_object(self) -> None:
+        for action in ACTIONS:
+            for params in (None, [], "text", 7, [["issue_id", "5"]]):
+                with self.subTest(action=action, params=params):
+                    self.fail_with(self.start(action, params), "")
+                    self.assertEqual(self.sandbox.requests, [])
+
+    def test_what_is_no_dsn_is_refused_before_anything_is_sent_and_not_quoted(self) -> None:
+        for form in DSNS:
+            with self.subTest(form[:60]):
+                params = {**self.good(SUBMIT), "dsn": form.replace("{key}", f"{KEY}:SeCrEt")}
+                outcome = self.start(SUBMIT, params)
+                self.fail_with(outcome, "The DSN is malformed")
+                self.assertNotIn("SeCrEt", outcome.emitted)
+
+    def test_a_dsn_of_an_ipv6_address_is_one(self) -> None:
+        outcome = self.start(SUBMIT, {**self.good(SUBMIT), "dsn": f"http://{KEY}@[::1]:1/7"})
+        self.fail_with(outcome, "[::1]:1 refused the connection")
+
+    def test_an_event_that_is_too_large_is_refused_with_its_size(self) -> None:
+        for text, size in (("x" * 2**20, "1,048,"), ("ö" * 2**19, "1,048,")):
+            outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"message": text}})
+            self.fail_with(outcome, f"The event is too large: {size}")
+            self.assertEqual(self.sandbox.requests, [])
+        outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"message": "ö" * (2**19 - 200)}})
+        self.succeed(SUBMIT, outcome)
+
+    def test_an_event_without_content_is_refused(self) -> None:
+        events: tuple[Json, ...] = (
+            {},
+            {"message": ""},
+            {"level": "error", "platform": "python"},
+            {"extra": {}},
+            {"event_id": "0" * 32},
+        )
+        for event in events:
+            with self.subTest(event):
+                outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": event})
+                self.fail_with(outcome, "The event holds no content" if event else "")
+                self.assertEqual(self.sandbox.requests, [])
+
+    def test_numbers_that_json_does_not_have_and_halves_of_characters(self) -> None:
+        for number in (float("nan"), float("inf"), -float("inf")):
+            outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"extra": {"n": [number]}}})
+            self.fail_with(outcome, "The event cannot be written as JSON")
+        outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"message": "half \ud800 a character"}})
+        self.succeed(SUBMIT, outcome)
+        self.assertIn("half ? a character", self.sandbox.requests[-1].body.decode())
+
+    def test_what_is_longer_than_an_address_can_be_is_refused(self) -> None:
+        for action, name, cause in (
+            (LIST, "organization_slug", "A slug cannot be used: it is longer than 200"),
+            (LIST, "project_slug", "A slug cannot be used: it is longer than 200"),
+            (LIST, "query", "The query is too long: 1048576 characters"),
+            (LIST, "cursor", "The cursor is too long"),
+            (EVENTS, "environment", "The environment is too long"),
+            (EVENTS, "issue_id", "The issue_id cannot be used"),
+            (UPDATE, "organization_slug", "A slug cannot be used: it is longer than 200"),
+        ):
+            with self.subTest(action=action, input=name):
+                self.fail_with(self.start(action, {**self.good(action), name: LONG}), cause)
+                self.assertEqual(self.sandbox.requests, [])
+
+    def test_a_secret_in_the_wrong_input_is_in_no_log_and_no_error(self) -> None:
+        token = self.sandbox.env["TOKEN"]
+        for action, name in (
+            (LIST, "organization_slug"), (LIST, "project_slug"), (LIST, "query"), (LIST, "cursor"), (LIST, "sort"),
+            (EVENTS, "issue_id"), (EVENTS, "organization_slug"), (EVENTS, "environment"), (UPDATE, "status"),
+            (UPDATE, "assignedTo"), (SUBMIT, "dsn"),
+        ):  # fmt: skip
+            with self.subTest(action=action, input=name):
+                outcome = self.start(action, {**self.good(action), name: token})
+                self.assertEqual(outcome.body["status"], "error")
+                self.assertNotIn(token, json.dumps(outcome.body))
+                for request in self.sandbox.requests:
+                    self.assertNotIn(token, request.path + request.query_string)
