@@ -5,13 +5,13 @@ PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
-CODE = bin komand_sentry sandbox unit_test e2e sandbox_test
+CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test e2e judge check format-check lint types refresh refresh-check clean
+.PHONY: help setup demo sandbox test e2e judge soak check format-check lint types refresh refresh-check clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: .venv/ready .venv-tools/ready ## both environments, from pinned requirements
 
@@ -39,6 +39,9 @@ e2e: .venv/ready ## end-to-end tests against a sandbox, or the server that SENTR
 
 judge: .venv/ready .venv-npm/ready .venv-bugsink/ready ## sandbox and events judged by Sentry's schema, client and Relay
 	.venv/bin/python -m pytest --quiet sandbox_test
+
+soak: .venv/ready ## under load and faults: no event is lost or doubled, no issue left out, the HTTP mode does not grow
+	.venv/bin/python -m soak
 
 .venv-npm/ready: sandbox_test/package.json
 	@command -v npm >/dev/null || { echo "the judgement of Sentry's npm client needs Node.js 20 or newer, with npm" >&2; exit 1; }

@@ -26,7 +26,7 @@ def read(pid: int) -> Reading:
     lines = [_status(member) for member in pids]
     return Reading(
         pids,
-        memory=sum(int(status["VmRSS"].removesuffix(" kB")) for status in lines),
+        memory=sum(int(status.get("VmRSS", "0").removesuffix(" kB")) for status in lines),
         threads=sum(int(status["Threads"]) for status in lines),
         sockets=sum(_sockets(member) for member in pids),
     )
@@ -49,7 +49,7 @@ def family(pid: int) -> tuple[int, ...]:
 
 def _status(pid: int) -> dict[str, str]:
     """`Name:\\tpython` and so on"""
-    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 

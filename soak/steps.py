@@ -37,7 +37,7 @@ class Mix:
         self._project = {"organization_slug": self._env["ORG"], "project_slug": self._env["PROJECT"]}
 
     def step(self, number: int) -> Step:
-        chance = random.Random(number)  # noqa: S311 - no secret comes of it
+        chance = random.Random(number)
         kinds: tuple[Callable[[random.Random], Step], ...] = (
             self._submit,
             self._list_issues,

@@ -8,6 +8,7 @@ from jsonschema import Draft202012Validator
 
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
 from komand_sentry.util.event_payload import (
+    Event,
     MalformedEventID,
     canonical_event,
     envelope,
@@ -249,12 +250,18 @@ class ContentTest(unittest.TestCase):
             "version": "7",
             "project": 7,
         }
-        for event in ({}, context, {**context, "message": "", "extra": {}, "fingerprint": [], "user": None}):
+        events: tuple[Event, ...] = (
+            {},
+            context,
+            {**context, "message": "", "extra": {}, "fingerprint": [], "user": None},
+            {"extra": {"a": {"b": [None, {}, ""]}}, "exception": {"values": [{}]}},
+        )
+        for event in events:
             with self.subTest(event):
                 self.assertFalse(has_content(event))
 
     def test_lists_and_objects_left_empty_are_no_content_in_whatever_shape_they_came(self) -> None:
-        for event in (
+        events: tuple[Event, ...] = (
             {"exception": []},
             {"exception": {}},
             {"threads": {"values": []}},
@@ -263,19 +270,21 @@ class ContentTest(unittest.TestCase):
             {"logentry": {"formatted": None}},
             {"request": {"headers": []}},
             {"tags": []},
-        ):
+        )
+        for event in events:
             with self.subTest(event):
                 self.assertFalse(has_content(conform(canonical_event(event), SCHEMA)))
 
 
 class JSONTest(unittest.TestCase):
     def test_an_event_is_written_so_that_it_reads_back_the_same(self) -> None:
-        for event in (
+        events: tuple[Event, ...] = (
             {},
-            {"message": "gr\u00f6\u00dfe \U0001f4a7 \u2028 \x00 \" \\ \n"},
+            {"message": 'gr\u00f6\u00dfe \U0001f4a7 \u2028 \x00 " \\ \n'},
             {"extra": {"a": [1, -0.5, 1e300, True, None, {}, []], "\u00f6": "b"}},
             {"extra": {"large": 10**30}},
-        ):
+        )
+        for event in events:
             with self.subTest(event):
                 body = event_json(event)
                 self.assertEqual(json.loads(body), event)

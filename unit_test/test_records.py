@@ -119,12 +119,12 @@ class IssueTest(unittest.TestCase):
 
     def test_reading_an_annotation_takes_time_in_proportion_to_its_length(self) -> None:
         for annotation in (
-            "<a " * 10_000,
-            "<a href=x>" * 10_000,
-            "<a href" * 10_000,
+            "<a " * 5_000,
+            "<a href=x>" * 5_000,
+            "<a href" * 5_000,
+            "<a href='" * 5_000,
             "<" * 30_000,
-            "<a href=" + "href=" * 1000 + "\n" * 1000,
-            "<a href='" * 10_000,
+            "<a href=" + "href=" * 500 + "\n" * 500,
         ):
             with self.subTest(annotation[:20]):
                 started = time.process_time()

@@ -13,6 +13,8 @@ _AUTHORITY = re.compile(
 )
 # No percent signs: HTTP clients un-quote and fold away an encoded `..`.
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+# `/api/0/` of the web API, `/api/{project}/` of ingestion.
+_API_PREFIX = re.compile(r"(.*?/api/)[0-9]+/")
 _API_ROOT = re.compile(r"/api(/0)?$")
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f\\]")
 _LONGEST_URL = 20_000
@@ -28,7 +30,7 @@ _SLUG = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}"
 # What stands before `/issues/` in a permalink: of today's form, and of Sentry 9's with organization and project.
 _ORGANIZATION_PATHS = (
     re.compile(rf"/organizations/(?P<organization>{_SLUG})$"),
-    re.compile(rf"/(?P<organization>{_SLUG})/{_SLUG}$"),
+    re.compile(rf"/(?!api/)(?P<organization>{_SLUG})/{_SLUG}$"),
 )
 # `acme.sentry.io` is the organization acme; these are not.
 _NO_ORGANIZATION = ("www", "us", "de", "eu", "app")
@@ -163,14 +165,17 @@ def redirect_url(url: str, location: str) -> str | None:
     except (UnusableAddress, ValueError):
         return None
     here = urlsplit(url)
-    root = here.path.partition("/api/")[0] + "/api/"
-    segments = parts.path.split("/")
-    if _origin(parts) != _origin(here) or not parts.path.startswith(root) or "@" in parts.netloc:
+    root = _API_PREFIX.match(here.path)
+    if _origin(parts) != _origin(here) or not root or not parts.path.startswith(root[1]) or "@" in parts.netloc:
         return None
-    # HTTP clients fold dots away, encoded ones too, so that the path would not be the one that was looked at.
-    if any(unquote(segment) in (".", "..") for segment in segments):
+    # Clients and servers fold dots away, encoded ones too, so that the path would not be the one that was looked at.
+    if any(_may_climb(unquote(segment)) for segment in parts.path.split("/")):
         return None
     return parts._replace(fragment="").geturl()
+
+
+def _may_climb(segment: str) -> bool:
+    return segment in (".", "..") or "/" in segment or "\\" in segment
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:

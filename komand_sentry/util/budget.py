@@ -50,7 +50,7 @@ class Budget:
         return min(self.seconds / 2.0, self.left)
 
     def allows(self, pause: float) -> bool:
-        return pause + LEAST_ATTEMPT_SECONDS <= self.left
+        return self.left > 0 if pause == 0 else pause + LEAST_ATTEMPT_SECONDS <= self.left
 
     def pause(self, seconds: float) -> None:
         if seconds > 0:

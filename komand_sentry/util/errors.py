@@ -15,9 +15,10 @@ from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Response, Unreac
 
 LONGEST_WORDS = 500
 LONGEST_NAME = 100
-_HTML_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+# Each looks at a character once, so that no body takes long.
+_HTML_TITLE = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)</title>", re.I)
 _HTML = re.compile(r"^\ufeff?\s*(<!doctype html|<html|<head|<\?xml)", re.I)
-_LOGIN = re.compile(r"log[ -]?in|sign[ -]?in|single sign|\bsso\b|type=[\"']?password", re.I)
+_LOGIN = re.compile(r"\b(?:log[ -]?in|sign[ -]?in|single sign|sso)\b|type=[\"']?password", re.I)
 _WHITE_SPACE = re.compile(r"\s+")
 
 
@@ -343,7 +344,8 @@ def _by_class(response: Response) -> _Explanation:
 def _words(value: Any, depth: int = 0) -> str:
     """Sentry's error bodies as a sentence: {"detail": text, list or object}, field maps, JSON within a JSON string."""
     if depth > 4:
-        return json.dumps(value, default=str)[:LONGEST_WORDS]
+        # Cut later, when the secrets are blacked out: half of one is one too.
+        return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, str):
         try:
             return _words(json.loads(value), depth + 1) if value.startswith("{") else value

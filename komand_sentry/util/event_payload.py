@@ -76,8 +76,23 @@ def ready_event(event: Event, new_id: str, now: datetime) -> Event:
 
 
 def has_content(event: Event) -> bool:
-    """Whether there is anything that Sentry could make an issue of."""
-    return any(value not in ("", None, [], {}) for name, value in event.items() if name not in _WITHOUT_CONTENT)
+    """Whether there is anything that Sentry could make an issue of.
+
+    :raises RecursionError: it is nested too deeply
+    """
+    return any(_holds_something(value) for name, value in event.items() if name not in _WITHOUT_CONTENT)
+
+
+def _holds_something(value: Any) -> bool:
+    """Whether there is a value anywhere in it.
+
+    :raises RecursionError: it is nested too deeply
+    """
+    if isinstance(value, dict):
+        return any(_holds_something(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_holds_something(item) for item in value)
+    return value not in ("", None)
 
 
 def event_json(event: Event) -> bytes:
@@ -203,16 +218,12 @@ def _cookies(header: str) -> dict[str, str]:
 
 def _headers(pairs: list[Any]) -> Any:
     """Header pairs as an object; a header that comes several times has a list of values, which Sentry joins."""
-    merged: dict[str, Any] = {}
+    merged: dict[str, list[Any]] = {}
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             return pairs
-        name, value = pair
-        if name in merged:
-            earlier = merged[name] if isinstance(merged[name], list) else [merged[name]]
-            value = [*earlier, value]
-        merged[name] = value
-    return merged
+        merged.setdefault(pair[0], []).append(pair[1])
+    return {name: values[0] if len(values) == 1 else values for name, values in merged.items()}
 
 
 _SHAPES = {

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from komand_sentry.util.errors import shown
 from komand_sentry.util.token import TokenKind
 
 READ = ("event:read", "event:write", "event:admin")
@@ -51,7 +52,7 @@ class Preflight:
         return [
             f"Server: {self.server}, {self.version or 'its version not told'}",
             f"Token: {self.token.name}",
-            f"User: {self.user or 'none'}",
+            f"User: {shown(self.user) or 'none'}",
             f"Scopes: {scopes}",
             f"Projects: {projects}",
             *(f"{name}: {self._verdict(name)}" for name in ACTION_SCOPES),
@@ -88,7 +89,7 @@ def project_name(project: dict[str, Any]) -> str:
 
 def listed(items: tuple[str, ...]) -> str:
     more = len(items) - MOST_SHOWN
-    return (", ".join(items[:MOST_SHOWN]) or "none") + (f" and {more} more" if more > 0 else "")
+    return (", ".join(shown(item) for item in items[:MOST_SHOWN]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def version_in(page: str) -> str:

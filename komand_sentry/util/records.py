@@ -9,11 +9,11 @@ from typing import Any
 
 Record = dict[str, Any]
 
-_ANCHOR = re.compile(
-    r"""<a\b[^>]*?\bhref\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>]*))[^>]*>(?P<text>.*?)</a\s*>""",
-    re.I | re.S,
-)
-_TAG = re.compile(r"<[^>]*>")
+# Each looks at a character once, so that no text takes long.
+_ANCHOR = re.compile(r"<a(?=\s)(?P<attributes>[^<>]*)>", re.I)
+_HREF = re.compile(r"""\bhref\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
+_ANCHOR_END = re.compile(r"</a\s*>", re.I)
+_TAG = re.compile(r"<[^<>]*>")
 
 
 def issue_record(raw: Record) -> Record:
@@ -57,10 +57,13 @@ def _annotation(value: Any) -> Any:
     """Up to 2024 an annotation is an HTML link."""
     if not isinstance(value, str):
         return value
-    link = _ANCHOR.search(value)
-    text = html.unescape(_TAG.sub("", link["text"] if link else value)).strip()
-    url = html.unescape(link["double"] or link["single"] or link["bare"] or "") if link else None
-    return {"displayName": text or url, "url": url}
+    anchor = _ANCHOR.search(value)
+    href = _HREF.search(anchor["attributes"]) if anchor else None
+    if not anchor or not href:
+        return {"displayName": html.unescape(_TAG.sub("", value)).strip(), "url": None}
+    inside = _ANCHOR_END.split(value[anchor.end() :], maxsplit=1)[0]
+    url = html.unescape(href["double"] or href["single"] or href["bare"] or "")
+    return {"displayName": html.unescape(_TAG.sub("", inside)).strip() or url, "url": url}
 
 
 def _tag(value: Any) -> Any:

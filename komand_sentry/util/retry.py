@@ -88,10 +88,10 @@ def _ingestion_limits(header: str, _now: datetime) -> float | None:
     """`60:error;transaction:organization, 2700::key`: the longest of the limits on errors or on everything."""
     waits = []
     for limit in header.split(","):
-        seconds, _, rest = limit.strip().partition(":")
-        categories = rest.partition(":")[0].strip()
-        wait = _seconds(seconds)
-        if wait is not None and (not categories or {"error", "default"} & set(categories.split(";"))):
+        seconds, _, rest = limit.partition(":")
+        categories = {category.strip() for category in rest.partition(":")[0].split(";")}
+        wait = _seconds(seconds.strip())
+        if wait is not None and {"", "error", "default"} & categories:
             waits.append(wait)
     return max(waits, default=None)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from urllib.parse import parse_qsl
 
 from komand_sentry.util.address import redirect_url
 from komand_sentry.util.budget import Budget
@@ -42,6 +43,8 @@ class Sender:
         tries = 0
         outcome: Response | Unreachable | None = None
         while True:
+            if not self._budget.left:
+                return self._finished(Unreachable("spent", f"{self._budget.seconds:g} seconds"), effort, None)
             outcome = self._attempt(request, fresh=isinstance(outcome, Unreachable))
             effort = replace(effort, requests=effort.requests + 1)
             if onward := self._redirected(request, outcome, effort):
@@ -57,8 +60,6 @@ class Sender:
             effort = replace(effort, waited=effort.waited + wait)
 
     def _attempt(self, request: Request, fresh: bool) -> Response | Unreachable:
-        if not self._budget.left:
-            return Unreachable("spent", f"{self._budget.seconds:g} seconds")
         started = self._budget.clock.monotonic()
         outcome: Response | Unreachable
         try:
@@ -78,8 +79,9 @@ class Sender:
         url = redirect_url(request.url, outcome.header("location"))
         if url is None:
             return None
+        address, _, query = url.partition("?")
         # A server that forgets the query would else answer another question than was asked.
-        return replace(request, url=url, params=() if "?" in url else request.params)
+        return replace(request, url=address, params=tuple(parse_qsl(query, keep_blank_values=True)) or request.params)
 
     def _finished(self, outcome: Response | Unreachable, effort: Effort, wait: float | None) -> Response:
         if wait is not None:
