@@ -137,6 +137,13 @@ class ServerWordsTest(unittest.TestCase):
                 not_a_sentry(response(body), (SECRET,))
                 self.assertLess(time.process_time() - started, 0.5)
 
+    def test_a_secret_within_another_leaves_nothing_of_that_one(self) -> None:
+        for secrets in ((SECRET[10:20], SECRET), (SECRET, SECRET[10:20]), ("c", SECRET), (SECRET[:20], SECRET)):
+            with self.subTest(secrets):
+                left = server_words(response({"detail": f"Invalid key {SECRET}."}), secrets)
+                self.assertNotIn(SECRET[-16:], left)
+                self.assertNotIn(SECRET[:7], left)
+
     def test_an_empty_secret_blacks_nothing_out(self) -> None:
         self.assertEqual(server_words(response({"detail": "bad"}), ("",)), "bad")
 
@@ -265,6 +272,8 @@ class NotASentryTest(unittest.TestCase):
         cases: tuple[tuple[Response, str], ...] = (
             (response(status=302, location="https://sso.example.com/login?next=/"), login),
             (response(status=302, location="/auth/sign-in/"), login),
+            (response(status=302, location="/users/sign_in"), login),
+            (response(status=302, location="/user_login/"), login),
             (response(PAGE, 200), login),
             (response(b"<html><form><input type='password'>", 200), login),
             (response(b"<!doctype html><body>Single Sign-On", 403), login),

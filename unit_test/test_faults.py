@@ -485,7 +485,7 @@ class TestListings(FaultCase):
             outcome = play(LIST, *pages)
         self.assertEqual(len(self.ids(LIST, outcome)), 30)
         self.assertEqual((outcome.body["output"]["truncated"], outcome.body["output"]["next_cursor"]), (True, "2"))
-        self.assertIn("Stopped at 30 records", outcome.body["log"])
+        self.assertIn("Stopped at the size that a list may have", outcome.body["log"])
 
     def test_malformed_link_headers(self) -> None:
         glitchtip = (

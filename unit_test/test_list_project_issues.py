@@ -1,8 +1,11 @@
 import unittest
+from http.server import BaseHTTPRequestHandler
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
 from sandbox.plugin import Json
+from unit_test import faults
+from unit_test.fake_clock import FakeClock
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import SandboxTestCase, connection_to, run_action
 
@@ -130,6 +133,28 @@ class TestWhatIsSent(unittest.TestCase):
             output = run_action("list_project_issues", connection_to(server.base), SLUGS)
         self.assertEqual([issue["id"] for issue in output["issues"]], ["1", "2"])
         self.assertIn(("cursor", "0:1:0"), server.received[1].params)
+
+    def test_a_list_that_takes_ten_times_the_timeout_is_cut_and_says_so(self) -> None:
+        clock = FakeClock()
+
+        def slow_page(number: int) -> Answer:
+            """A page for which nine seconds pass, which alone is not too slow."""
+
+            def play(handler: BaseHTTPRequestHandler) -> None:
+                clock.sleep(9.0)
+                body = b'[{"id": "%d"}]' % number
+                link = f'<x>; rel="next"; results="true"; cursor="{number}"'
+                faults.send_head(handler, 200, {"Content-Length": str(len(body)), "Link": link})
+                handler.wfile.write(body)
+
+            return Answer(play=play)
+
+        pages = [("GET", PATH, slow_page(number)) for number in range(23)]
+        with ScriptedServer(*pages) as server, self.assertLogs("plugin.test", "INFO") as logs:
+            connection = connection_to(server.base, clock=clock, timeout=20)
+            output = run_action("list_project_issues", connection, SLUGS)
+        self.assertEqual((len(output["issues"]), output["truncated"], output["next_cursor"]), (23, True, "22"))
+        self.assertIn("Stopped at the time that a step may take", "".join(logs.output))
 
     def test_a_server_that_never_ends_is_left(self) -> None:
         link = '<x>; rel="next"; results="true"; cursor="0:1:0"'

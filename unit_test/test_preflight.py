@@ -8,7 +8,7 @@ from komand_sentry.util.preflight import (
     MOST_SHOWN,
     Preflight,
     listed,
-    project_name,
+    project_names,
     scopes_of,
     user_of,
     version_in,
@@ -163,8 +163,9 @@ class AnswerTest(unittest.TestCase):
         )
         for organization, name in cases:
             with self.subTest(organization):
-                self.assertEqual(project_name({"id": "1", "slug": "pump", "organization": organization}), name)
-        self.assertEqual(project_name({"slug": "pump"}), "pump")
+                project = {"id": "1", "slug": "pump", "organization": organization}
+                self.assertEqual(project_names([project]), (name,))
+        self.assertEqual(project_names([{"slug": "pump"}, {"id": 1}, {"slug": 7}, "x", None]), ("pump",))
 
 
 class VersionTest(unittest.TestCase):

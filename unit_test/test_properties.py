@@ -24,7 +24,7 @@ from komand_sentry.util.dsn import DSN, MalformedDSN, parse_dsn
 from komand_sentry.util.event_payload import canonical_event, event_json, has_content
 from komand_sentry.util.exchange import Effort, Request, Response, Unreachable
 from komand_sentry.util.pagination import BrokenListing, Position, next_cursor
-from komand_sentry.util.preflight import Preflight, project_name, scopes_of, user_of, version_in
+from komand_sentry.util.preflight import Preflight, project_names, scopes_of, user_of, version_in
 from komand_sentry.util.records import event_record, issue_record
 from komand_sentry.util.retry import LONGEST_BACKOFF_SECONDS, hinted_seconds, wait_before_retry
 from komand_sentry.util.shape import conform
@@ -390,7 +390,7 @@ class RetryProperties(unittest.TestCase):
         self, headers: dict[str, str], status: int, tries: int, jitter: float
     ) -> None:
         response = Response(status, headers, b"")
-        hint = hinted_seconds(response, NOW)
+        hint = hinted_seconds(replace(response, status=429), NOW, jitter)
         self.assertTrue(hint is None or (math.isfinite(hint) and hint >= 0), hint)
         request = Request("GET", "https://h.example/api/0/")
         for outcome in (response, replace(response, status=429), Unreachable("lost", "")):
@@ -406,7 +406,7 @@ class PreflightProperties(unittest.TestCase):
     @given(st.dictionaries(st.sampled_from(("auth", "user", "scopes", "slug", "organization", "email", "id")), JSON))
     def test_whatever_a_server_says_of_a_token_makes_a_report(self, answer: Any) -> None:
         for identity in (answer, {"auth": answer, "user": answer}):
-            scopes, projects = scopes_of(identity), (project_name(answer), project_name({"organization": answer}))
+            scopes, projects = scopes_of(identity), project_names([answer, {"slug": "a", "organization": answer}])
             report = Preflight("https://h.example", "", token_kind(""), user_of(identity), scopes, projects)
             self.assertTrue(all(report.lines()))
             self.assertTrue(json.dumps(report.output()))

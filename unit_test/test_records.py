@@ -108,6 +108,7 @@ class IssueTest(unittest.TestCase):
             (f"<a class='x' HREF='{html}' rel=nofollow>\n <b>#7</b></a>", {"displayName": "#7", "url": url}),
             (f"see <a href={html}>#7</a > there", {"displayName": "#7", "url": url}),
             (f'<a href="{html}\'s">#7</a>', {"displayName": "#7", "url": f"{url}'s"}),
+            (f'<a name="x"></a><a href="{html}">#7</a>', {"displayName": "#7", "url": url}),
             (f'<a href="{html}"></a>', {"displayName": url, "url": url}),
             ("<i>plain</i> &amp; short", {"displayName": "plain & short"}),
             ({"displayName": "#7", "url": url}, {"displayName": "#7", "url": url}),

@@ -73,10 +73,21 @@ class DecisionTest(unittest.TestCase):
                 self.assertEqual(wait(GET, Unreachable(kind, "")), 1.0)
 
     def test_a_hint_is_not_shortened_by_jitter_and_never_below_a_second(self) -> None:
-        for hint, seconds in (("0", SHORTEST_HINTED_SECONDS), ("0.25", SHORTEST_HINTED_SECONDS), ("90", 90.0)):
-            for tries in (1, 5):
+        for hint, first, fifth in (
+            ("0", SHORTEST_HINTED_SECONDS, 8.0),
+            ("0.25", SHORTEST_HINTED_SECONDS, 8.0),
+            ("90", 90.0, 90.0),
+        ):
+            for tries, seconds in ((1, first), (5, fifth)):
                 with self.subTest(hint=hint, tries=tries):
                     self.assertEqual(wait(GET, refusal(retry_after=hint), tries, jitter=1.0), seconds)
+
+    def test_a_window_that_ends_for_everybody_at_once_gets_jitter(self) -> None:
+        limited = refusal(429, x_sentry_rate_limit_reset=f"{NOW.timestamp() + 7:.0f}")
+        first, second = (wait(GET, limited, tries=1, jitter=jitter) for jitter in (0.0, 0.5))
+        self.assertEqual((second or 0.0) - (first or 0.0), 0.5)
+        failed = refusal(503, x_sentry_rate_limit_reset=f"{NOW.timestamp() + 7:.0f}")
+        self.assertEqual(wait(GET, failed, tries=1), 1.0)
 
     def test_a_hint_that_cannot_be_read_is_none(self) -> None:
         for hint in ("", "soon", "-1"):
@@ -161,6 +172,7 @@ class HintTest(unittest.TestCase):
             "²",
             "\u0661\u0662",
             "2026-08-01T12:01:00Z",
+            "Sat, 01 Aug , 12:01:00 GMT",
             "Sat, 32 Aug 2026 12:01:00 GMT",
             "Sat, 01 Aug 2026 25:01:00 GMT",
             "Sat, 01 Aug 99999 12:01:00 GMT",

@@ -112,6 +112,7 @@ class RegionTest(unittest.TestCase):
             "____",
             "gr\u00f6\u00dfe",
             "\ud800",
+            "eyJ1cmwi!OiJodHRwczovL2RlLnNlbnRyeS5pbyJ9",
             base64.b64encode(b"\xff\xfe{").decode(),
             base64.b64encode(b"{").decode(),
             base64.b64encode(b"\x00" * 100).decode(),

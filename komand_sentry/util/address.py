@@ -29,8 +29,8 @@ _ISSUE_PATH = re.compile(rf"(?P<before>.*?)/(?:issues|groups)/(?P<id>{_NUMBER}|{
 _SLUG = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}"
 # What stands before `/issues/` in a permalink: of today's form, and of Sentry 9's with organization and project.
 _ORGANIZATION_PATHS = (
-    re.compile(rf"/organizations/(?P<organization>{_SLUG})$"),
-    re.compile(rf"/(?!api/)(?P<organization>{_SLUG})/{_SLUG}$"),
+    re.compile(rf"/organizations/(?P<organization>{_SLUG})(?:/|$)"),
+    re.compile(rf"/(?!(?:api|projects|settings)/)(?P<organization>{_SLUG})/{_SLUG}$"),
 )
 # `acme.sentry.io` is the organization acme; these are not.
 _NO_ORGANIZATION = ("www", "us", "de", "eu", "app")

@@ -9,6 +9,8 @@ DEFAULT_SECONDS = 60
 LEAST_ATTEMPT_SECONDS = 1.0
 # A response that takes no longer is work and no waiting: else a long listing would use up the time of its step.
 UNCHARGED_SECONDS = 10.0
+# A server that answers each request within that time could else keep a long listing busy for hours.
+LONGEST_ACTION_IN_BUDGETS = 10
 
 
 class Clock(Protocol):
@@ -38,11 +40,17 @@ class Budget:
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds = float(seconds)
         self.clock = clock
+        self._started = clock.monotonic()
         self._spent = 0.0
 
     @property
     def left(self) -> float:
         return max(self.seconds - self._spent, 0.0)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the action has taken so long, work and waiting together, that it should come to an end."""
+        return self.clock.monotonic() - self._started > self.seconds * LONGEST_ACTION_IN_BUDGETS
 
     @property
     def attempt_seconds(self) -> float:

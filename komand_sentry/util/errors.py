@@ -18,7 +18,7 @@ LONGEST_NAME = 100
 # Each looks at a character once, so that no body takes long.
 _HTML_TITLE = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)</title>", re.I)
 _HTML = re.compile(r"^\ufeff?\s*(<!doctype html|<html|<head|<\?xml)", re.I)
-_LOGIN = re.compile(r"\b(?:log[ -]?in|sign[ -]?in|single sign|sso)\b|type=[\"']?password", re.I)
+_LOGIN = re.compile(r"(?<![a-z])(?:(?:log|sign)[ _-]?(?:in|on)|single sign|sso)(?![a-z])|type=[\"']?password", re.I)
 _WHITE_SPACE = re.compile(r"\s+")
 
 
@@ -235,7 +235,7 @@ def useless_token(scopes: tuple[str, ...], organization_token: bool) -> PluginEx
         cause=f"Sentry accepts the token, but it allows neither to list nor to update issues.{kind}",
         assistance="Give the connection a user token or the token of an internal integration, with the scopes "
         "event:read (for listing) and event:write (for updating).",
-        data=f"Scopes of the token: {', '.join(scopes) or 'none'}",
+        data=f"Scopes of the token: {', '.join(shown(scope) for scope in scopes[:20]) or 'none'}",
     )
 
 
@@ -318,8 +318,7 @@ def server_words(response: Response, secrets: tuple[str, ...] = ()) -> str:
 
     Never raises; at most LONGEST_WORDS characters; the secrets are blacked out.
     """
-    # Before anything is cut, or half a secret could stay; and once more after JSON's escapes are read.
-    text = blacked_out(response.body.decode("utf-8", errors="replace"), secrets)
+    text = response.body.decode("utf-8", errors="replace")
     try:
         words = _words(json.loads(text))
     except (ValueError, RecursionError):
@@ -376,7 +375,8 @@ def _cut(words: str, secrets: tuple[str, ...]) -> str:
 
 def blacked_out(words: str, secrets: tuple[str, ...]) -> str:
     """The words without the secrets."""
-    for secret in filter(None, secrets):
+    # A shorter one may be a part of a longer one, whose rest would stay.
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
         words = words.replace(secret, "********")
     return words
 
@@ -395,7 +395,7 @@ def _effort_words(effort: Effort) -> str:
     words = ""
     if effort.tries > 1:
         words += f" The step sent {effort.requests} requests and waited {_duration(effort.waited)} between them."
-    if effort.next_wait is not None and effort.next_try is not None:
+    if effort.next_wait and effort.next_try:
         words += (
             f" Another try makes sense in {_duration(effort.next_wait)}, from {effort.next_try:%Y-%m-%d %H:%M:%S} UTC "
             "on. How long a step itself waits is the timeout of the connection."

@@ -80,7 +80,8 @@ class Response:
         :raises ValueError: the body is not JSON
         """
         try:
-            return json.loads(self.body)
+            # NaN and Infinity, which JSON does not have, would make the output of the step none either.
+            return json.loads(self.body, parse_constant=lambda _: None)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 

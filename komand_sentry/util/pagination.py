@@ -16,12 +16,12 @@ PAGE_SIZE = 100
 MOST_BARREN_PAGES = 100
 # A step whose output is larger helps nobody. The listing is then cut, says so, and can be continued.
 MOST_RECORDS = 100_000
-MOST_PAGES = 10_000
+MOST_PAGES = 2_000
 MOST_LISTING_BYTES = 1024**3
 
-_LINK = re.compile(r'<([^<>]*)>((?:\s*;\s*[A-Za-z-]+\s*=\s*"[^"]*")*)')
-_ATTRIBUTE = re.compile(r'([A-Za-z-]+)\s*=\s*"([^"]*)"')
-_POSITION = re.compile(r"(?P<cursor>.*?)(?:@(?P<skip>\d{1,9}))?", re.DOTALL)
+_LINK = re.compile(r"""<([^<>]*)>((?:\s*;\s*[A-Za-z-]+\s*=\s*(?:"[^"]*"|[^\s"';,<>]+))*)""")
+_ATTRIBUTE = re.compile(r"""([A-Za-z-]+)\s*=\s*(?:"([^"]*)"|([^\s"';,<>]+))""")
+_POSITION = re.compile(r"(?P<cursor>.*?)(?:@(?P<skip>[0-9]{1,9}))?", re.DOTALL)
 
 
 class BrokenListing(Exception):
@@ -34,7 +34,7 @@ def next_cursor(link_header: str) -> str | None:
     :raises BrokenListing: there is a next page and no cursor to ask for it
     """
     for url, attributes in _LINK.findall(link_header):
-        link = dict(_ATTRIBUTE.findall(attributes))
+        link = {name: quoted or bare for name, quoted, bare in _ATTRIBUTE.findall(attributes)}
         if link.get("rel") == "next" and link.get("results") == "true":
             cursor = link.get("cursor") or _cursor_of(url)
             if not cursor:
@@ -102,7 +102,8 @@ class Listing:
     @property
     def is_as_large_as_may_be(self) -> bool:
         """Whether it ended for its size, of its own, and not for the limit that was asked for."""
-        return len(self.records) >= MOST_RECORDS or self.pages >= MOST_PAGES or self._bytes >= MOST_LISTING_BYTES
+        is_large = len(self.records) >= MOST_RECORDS or self.pages >= MOST_PAGES or self._bytes >= MOST_LISTING_BYTES
+        return is_large and not self._is_full()
 
     @property
     def truncated(self) -> bool:

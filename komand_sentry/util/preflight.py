@@ -80,11 +80,15 @@ class Preflight:
         return {"success": True, **{name: fact for name, fact in facts.items() if fact is not None}}
 
 
-def project_name(project: dict[str, Any]) -> str:
-    """`organization/project` of an element of `GET /projects/`"""
-    organization = project.get("organization")
-    slug = organization.get("slug") if isinstance(organization, dict) else None
-    return f"{slug}/{project.get('slug')}" if slug else str(project.get("slug"))
+def project_names(projects: list[Any]) -> tuple[str, ...]:
+    """`organization/project` of each element of `GET /projects/`"""
+    named = ((_slug(project.get("organization")), _slug(project)) for project in projects if isinstance(project, dict))
+    return tuple("/".join(filter(None, pair)) for pair in named if pair[1])
+
+
+def _slug(value: Any) -> str:
+    slug = value.get("slug") if isinstance(value, dict) else None
+    return slug if isinstance(slug, str) else ""
 
 
 def listed(items: tuple[str, ...]) -> str:

@@ -45,12 +45,13 @@ class Reader:
         _check(params, window)
         listing = Listing(self.kind.id_key, limit=window.limit, position=Position.parse(window.cursor))
         position = listing.position
-        while position is not None:
+        while position is not None and not self.api.sender.is_overdue:
             position = self._add_page(listing, position, params)
             if position is not None and listing.pages % PAGES_PER_LOG_LINE == 0:
                 self.api.say(f"Read page {listing.pages} of {self.target.name}, {len(listing.records)} records so far")
-        if listing.truncated and listing.is_as_large_as_may_be:
-            self.api.say(f"Stopped at {len(listing.records)} records: next_cursor goes on in another step")
+        if listing.truncated and (position is not None or listing.is_as_large_as_may_be):
+            reason = "time that a step may take" if position is not None else "size that a list may have"
+            self.api.say(f"Stopped at the {reason}: next_cursor goes on in another step")
         self.api.say(f"Read {len(listing.records)} records of {self.target.name} in {listing.pages} page(s)")
         return listing
 

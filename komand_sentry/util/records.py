@@ -11,7 +11,7 @@ Record = dict[str, Any]
 
 # Each looks at a character once, so that no text takes long.
 _ANCHOR = re.compile(r"<a(?=\s)(?P<attributes>[^<>]*)>", re.I)
-_HREF = re.compile(r"""\bhref\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
+_HREF = re.compile(r"""(?<![\w-])href\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
 _ANCHOR_END = re.compile(r"</a\s*>", re.I)
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -57,8 +57,8 @@ def _annotation(value: Any) -> Any:
     """Up to 2024 an annotation is an HTML link."""
     if not isinstance(value, str):
         return value
-    anchor = _ANCHOR.search(value)
-    href = _HREF.search(anchor["attributes"]) if anchor else None
+    links = ((anchor, _HREF.search(anchor["attributes"])) for anchor in _ANCHOR.finditer(value))
+    anchor, href = next(((anchor, href) for anchor, href in links if href), (None, None))
     if not anchor or not href:
         return {"displayName": html.unescape(_TAG.sub("", value)).strip(), "url": None}
     inside = _ANCHOR_END.split(value[anchor.end() :], maxsplit=1)[0]

@@ -37,8 +37,10 @@ def wait_before_retry(
         return _wait_after_failure(request, outcome.kind, tries, jitter)
     # Refused for its rate, a request was not acted on, whatever it is.
     if outcome.status == _RATE_LIMITED or (outcome.status in _TRANSIENT and request.is_repeatable):
-        hint = hinted_seconds(outcome, now)
-        return backoff_seconds(tries, jitter) if hint is None else max(hint, SHORTEST_HINTED_SECONDS)
+        hint = hinted_seconds(outcome, now, jitter)
+        if hint is None:
+            return backoff_seconds(tries, jitter)
+        return hint if hint >= SHORTEST_HINTED_SECONDS else max(backoff_seconds(tries, jitter), SHORTEST_HINTED_SECONDS)
     return None
 
 
@@ -58,17 +60,17 @@ def backoff_seconds(tries: int, jitter: float) -> float:
     return whole * (1.0 - jitter / 2.0)
 
 
-def hinted_seconds(response: Response, now: datetime) -> float | None:
+def hinted_seconds(response: Response, now: datetime, jitter: float = 0.0) -> float | None:
     """How long the server itself asks to be left alone, None where it does not say."""
-    for read, name in (
-        (_retry_after, "retry-after"),
-        (_ingestion_limits, "x-sentry-rate-limits"),
-        (_reset_time, "x-sentry-rate-limit-reset"),
-    ):
-        seconds = read(response.header(name).strip(), now)
-        if seconds is not None:
-            return seconds
-    return None
+    seconds = _retry_after(response.header("retry-after").strip(), now)
+    if seconds is None:
+        seconds = _ingestion_limits(response.header("x-sentry-rate-limits"))
+    if seconds is not None or response.status != _RATE_LIMITED:
+        # Every answer of the web API says when the window ends, also those that have nothing to do with it.
+        return seconds
+    seconds = _reset_time(response.header("x-sentry-rate-limit-reset").strip(), now)
+    # It ends for everybody at once, who are not to come back together.
+    return None if seconds is None else seconds + jitter
 
 
 def _retry_after(header: str, now: datetime) -> float | None:
@@ -84,14 +86,14 @@ def _retry_after(header: str, now: datetime) -> float | None:
         return None
 
 
-def _ingestion_limits(header: str, _now: datetime) -> float | None:
+def _ingestion_limits(header: str) -> float | None:
     """`60:error;transaction:organization, 2700::key`: the longest of the limits on errors or on everything."""
     waits = []
     for limit in header.split(","):
         seconds, _, rest = limit.partition(":")
-        categories = {category.strip() for category in rest.partition(":")[0].split(";")}
+        categories = {category.strip() for category in rest.partition(":")[0].split(";")} - {""}
         wait = _seconds(seconds.strip())
-        if wait is not None and {"", "error", "default"} & categories:
+        if wait is not None and (not categories or {"error", "default"} & categories):
             waits.append(wait)
     return max(waits, default=None)
 

@@ -34,6 +34,10 @@ class Sender:
         self.say = say
         self._jitter = jitter
 
+    @property
+    def is_overdue(self) -> bool:
+        return self._budget.is_overdue
+
     def send(self, request: Request, most_tries: int = MOST_TRIES) -> Response:
         """The response after all redirects and retries, which may be a refusal.
 

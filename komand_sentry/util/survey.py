@@ -44,13 +44,14 @@ def take(api: WebAPI) -> Preflight:
     :raises PluginException: unreachable, not a Sentry, or the token is not accepted
     """
     who = identity(api)
+    version, projects, scopes = _version(api), _projects(api), preflight.scopes_of(who)
     return Preflight(
         server=api.server.base,
-        version=_version(api),
+        version=version,
         token=token_kind(api.token),
         user=blacked_out(preflight.user_of(who), api.secrets),
-        scopes=preflight.scopes_of(who),
-        projects=_projects(api),
+        scopes=None if scopes is None else tuple(blacked_out(scope, api.secrets) for scope in scopes),
+        projects=None if projects is None else tuple(blacked_out(project, api.secrets) for project in projects),
     )
 
 
@@ -83,7 +84,7 @@ def _listed_projects(api: WebAPI) -> tuple[str, ...] | None:
     response = api.ask("GET", ("projects",))
     found = json_of(response) if response.is_success else None
     if isinstance(found, list) and found:
-        return tuple(preflight.project_name(project) for project in found if isinstance(project, dict))
+        return preflight.project_names(found)
     # In Sentry SaaS that list holds the projects of one region only.
     slugs = [slug for slug in api.organizations()[:MOST_ORGANIZATIONS] if is_segment(slug)]
     lists = [(slug, api.ask("GET", ("organizations", slug, "projects"))) for slug in slugs]

@@ -101,7 +101,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether events were left out, for the limit or because there are more than 100,000",
+      "description": "Whether events were left out, for the limit, because there are more than 100,000, or because the list took ten times the timeout",
       "order": 2
     }
   },

@@ -146,7 +146,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether issues were left out, for the limit or because more than 100,000 match",
+      "description": "Whether issues were left out, for the limit, because more than 100,000 match, or because the list took ten times the timeout",
       "order": 2
     }
   },
