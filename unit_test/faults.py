@@ -73,6 +73,15 @@ def endless_body(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def endless_chunk_size(handler: BaseHTTPRequestHandler) -> None:
+    """A line that says how long the next chunk is, and has no end."""
+    send_head(handler, 200, {"Transfer-Encoding": "chunked"})
+    with suppress(OSError):
+        for _ in range(100_000):
+            handler.wfile.write(b"0" * 65536)
+    handler.close_connection = True
+
+
 def trickled_body(handler: BaseHTTPRequestHandler) -> None:
     """A byte now and then: no single wait is long."""
     send_head(handler, 200, {"Content-Length": "1000000"})

@@ -86,8 +86,9 @@ class ScriptedServer:
                 parts = urlsplit(self.path)
                 body = b"" if outer._leaves_unread() else self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                path = self.path if self.command == "CONNECT" else parts.path
                 params = parse_qsl(parts.query, keep_blank_values=True)
-                answer = outer._next(Received(self.command, parts.path, params, headers, body, self.client_address[1]))
+                answer = outer._next(Received(self.command, path, params, headers, body, self.client_address[1]))
                 if answer.play:
                     answer.play(self)
                     return
@@ -97,7 +98,8 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks up
+            # The names that http.server looks up.
+            do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = handle_any  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Silence: a test's output is its failures."""

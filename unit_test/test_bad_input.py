@@ -103,7 +103,7 @@ class TestBadInput(FaultCase):
         events: tuple[Json, ...] = (
             {},
             {"message": ""},
-            {"level": "error", "platform": "python"},
+            {"type": "error", "platform": "python"},
             {"extra": {}},
             {"event_id": "0" * 32},
         )
@@ -117,15 +117,23 @@ class TestBadInput(FaultCase):
         for number in (float("nan"), float("inf"), -float("inf")):
             outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"extra": {"n": [number]}}})
             self.fail_with(outcome, "The event cannot be written as JSON")
+        for action, name in ((LIST, "query"), (LIST, "environment"), (EVENTS, "environment")):
+            outcome = self.start(action, {**self.good(action), name: "half \ud800 a character"})
+            self.assertEqual(outcome.clock.slept, [])
+            self.assertIn("half+%3F+a", self.sandbox.requests[0].query_string)
         outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"message": "half \ud800 a character"}})
         self.succeed(SUBMIT, outcome)
         self.assertIn("half ? a character", self.sandbox.requests[-1].body.decode())
+
+    def test_an_event_may_be_nested_as_deeply_as_json_can_write_it(self) -> None:
+        outcome = self.start(SUBMIT, {**self.good(SUBMIT), "event_json": {"extra": DEEP, "message": "m"}})
+        self.succeed(SUBMIT, outcome)
 
     def test_what_is_longer_than_an_address_can_be_is_refused(self) -> None:
         for action, name, cause in (
             (LIST, "organization_slug", "A slug cannot be used: it is longer than 200"),
             (LIST, "project_slug", "A slug cannot be used: it is longer than 200"),
-            (LIST, "query", "The query is too long: 1048576 characters"),
+            (LIST, "query", "The query is too long for an address: 1048576 characters"),
             (LIST, "cursor", "The cursor is too long"),
             (EVENTS, "environment", "The environment is too long"),
             (EVENTS, "issue_id", "The issue_id cannot be used"),

@@ -56,8 +56,8 @@ class BudgetTest(unittest.TestCase):
         self.assertTrue(self.budget.allows(9))
         self.assertFalse(self.budget.allows(9.5))
 
-    def test_one_request_takes_half_of_all_at_most_and_no_more_than_is_left(self) -> None:
-        for spent, seconds in ((0, 30.0), (20, 30.0), (20, 20.0), (19.5, 0.5), (1, 0.0)):
+    def test_one_request_leaves_time_for_another_and_takes_no_more_than_is_left(self) -> None:
+        for spent, seconds in ((0, 45.0), (10, 45.0), (30, 20.0), (19.5, 0.5), (1, 0.0)):
             self.budget.charge(spent, failed=True)
             with self.subTest(left=self.budget.left):
                 self.assertEqual(self.budget.attempt_seconds, seconds)

@@ -88,7 +88,7 @@ class TestWhatElseAnswers(unittest.TestCase):
             ),
             ([("GET", "/api/client-config/", Answer(503)), ("GET", "/auth/login/", Answer(503))], None),
         ):
-            with self.subTest(version), ScriptedServer(identity, *script, projects) as server:
+            with self.subTest(version), ScriptedServer(identity, projects, *script) as server:
                 report = connection_to(server.base).test()
                 self.assertEqual(report.get("version"), version)
                 self.assertEqual(report["projects"], ["acme/pump"])
@@ -96,11 +96,8 @@ class TestWhatElseAnswers(unittest.TestCase):
 
     def test_projects_of_other_regions_are_found_through_the_organizations(self) -> None:
         identity = b'{"version": "0", "auth": {"scopes": ["event:read"]}, "user": null}'
-        here: list[tuple[str, str, Answer]] = [
-            ("GET", "/api/0/", Answer(body=identity)),
-            ("GET", "/api/client-config/", Answer(404)),
-            ("GET", "/auth/login/", Answer(404)),
-        ]
+        here = ("GET", "/api/0/", Answer(body=identity))
+        pages = [("GET", path, Answer(404)) for path in ("/api/client-config/", "/auth/login/")]
         organizations = (
             "GET",
             "/api/0/organizations/",
@@ -108,12 +105,11 @@ class TestWhatElseAnswers(unittest.TestCase):
         )
         for empty in (Answer(body=b"[]"), Answer(403), Answer(410)):
             of_acme = ("GET", "/api/0/organizations/acme/projects/", Answer(body=b'[{"slug": "pump"}]'))
-            with self.subTest(empty), ScriptedServer(
-                *here, ("GET", "/api/0/projects/", empty), organizations, of_acme
-            ) as server:
+            script = (here, ("GET", "/api/0/projects/", empty), organizations, of_acme, *pages)
+            with self.subTest(empty), ScriptedServer(*script) as server:
                 self.assertEqual(connection_to(server.base).test()["projects"], ["acme/pump"])
         refused = [("GET", path, Answer(403)) for path in ("/api/0/projects/", "/api/0/organizations/")]
-        with ScriptedServer(*here, *refused) as server:
+        with ScriptedServer(here, *refused, *pages) as server:
             self.assertNotIn("projects", connection_to(server.base).test())
 
     def test_a_server_that_saw_no_token_is_told_from_one_that_refused_it(self) -> None:

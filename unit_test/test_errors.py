@@ -235,7 +235,7 @@ class ResponseErrorTest(unittest.TestCase):
         self.assertIn("event:read", response_error(TARGET, response(status=403), organization_token=True).assistance)
 
     def test_a_page_for_people_is_not_taken_for_sentrys_own_answer(self) -> None:
-        for status in (400, 401, 403, 404, 407, 418):
+        for status in (400, 401, 403, 405, 407):
             for organization_token in (False, True):
                 with self.subTest(status=status, organization_token=organization_token):
                     error = response_error(TARGET, response(PAGE, status), organization_token=organization_token)
@@ -243,7 +243,15 @@ class ResponseErrorTest(unittest.TestCase):
                     self.assertIn(str(status), error.cause)
                     self.assertIn("proxy", error.assistance)
                     self.assertEqual(error.data, "An HTML page: Sign in to the network")
-        for status, cause in ((429, "rate"), (500, "failed"), (503, "failed"), (302, "redirect")):
+        for status, cause in (
+            (404, "found no"),
+            (413, "too large"),
+            (414, "too long"),
+            (429, "rate"),
+            (500, "failed"),
+            (503, "failed"),
+            (302, "redirect"),
+        ):
             with self.subTest(status):
                 self.assertIn(cause, response_error(TARGET, response(PAGE, status)).cause)
 

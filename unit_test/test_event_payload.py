@@ -245,7 +245,6 @@ class ContentTest(unittest.TestCase):
             "received": 1,
             "type": "error",
             "platform": "python",
-            "level": "error",
             "sdk": {"name": "a", "version": "1"},
             "version": "7",
             "project": 7,
@@ -256,6 +255,7 @@ class ContentTest(unittest.TestCase):
             {**context, "message": "", "extra": {}, "fingerprint": [], "user": None},
             {"extra": {"a": {"b": [None, {}, ""]}}, "exception": {"values": [{}]}},
         )
+        self.assertTrue(has_content({**context, "level": "fatal"}))
         for event in events:
             with self.subTest(event):
                 self.assertFalse(has_content(event))

@@ -304,6 +304,8 @@ FAULTS: tuple[Fault, ...] = (
     once("broken compression", Answer(play=faults.broken_gzip), "could not be read"),
     once("decompression bomb", Answer(play=faults.bomb(9 * 2**20)), "larger than the plugin takes"),
     once("endless body", Answer(play=faults.endless_body), "larger than the plugin takes"),
+    once("endless chunk size", Answer(play=faults.endless_chunk_size), "larger than the plugin takes"),
+    once("more values than memory", Answer(body=b"[" + b"{}," * 2_600_000 + b"{}]"), NOT_SENTRYS),
     once("trickled body", Answer(play=faults.trickled_body), "did not answer in time", seconds=SLOW),
     once("trickled headers", Answer(play=faults.trickled_headers), "did not answer in time", seconds=SLOW),
     once("silence", Answer(play=faults.silence), "did not answer in time", seconds=SLOW),
@@ -525,7 +527,7 @@ class TestPreflightFaults(FaultCase):
         for answer, cause in self.CASES:
             useless = answer.body.startswith(b'{"version')
             rest = [("GET", path, Answer(404)) for path in (
-                "/api/client-config/", "/auth/login/", "/api/0/projects/", "/api/0/organizations/"
+                "/api/0/projects/", "/api/0/organizations/", "/api/client-config/", "/auth/login/"
             )]  # fmt: skip
             with self.subTest(cause), ScriptedServer(("GET", "/api/0/", answer), *(rest if useless else ())) as server:
                 connection = {"token": {"token": TOKEN}, "url": server.base}

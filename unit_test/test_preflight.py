@@ -67,7 +67,7 @@ class PreflightTest(unittest.TestCase):
         self.assertIn("Server: https://sentry.example.com, its version not told", unknown)
         self.assertIn("User: none", unknown)
         self.assertIn("Scopes: not told by the server", unknown)
-        self.assertIn("Projects: the token may not list them", unknown)
+        self.assertIn("Projects: not told, the token may not list them", unknown)
         self.assertIn("update_issue: not known, the server does not tell the scopes", unknown)
         nothing = replace(REPORT, scopes=(), projects=()).lines()
         self.assertIn("Scopes: none", nothing)

@@ -55,6 +55,18 @@ class TestIssueRoute(unittest.TestCase):
         output = list_events((ACME, NO_ROUTE), (PLAIN, EVENTS), organization_slug="acme")
         self.assertEqual(len(output["events"]), 1)
 
+    def test_an_organization_that_only_the_permalink_names_may_be_wrong(self) -> None:
+        for link in (
+            "https://sentry.example.com/organizations/renamed/issues/5/",
+            "https://sentry.example.com/tools/renamed/issues/5/",
+            "https://renamed.sentry.io/issues/5/",
+        ):
+            slug = "tools" if "tools" in link else "renamed"
+            for first in (UNKNOWN, FORBIDDEN, GONE, NO_ROUTE):
+                with self.subTest(link, status=first.status):
+                    asked = (f"/api/0/organizations/{slug}/issues/5/events/", first)
+                    self.assertEqual(len(list_events(asked, (PLAIN, EVENTS), issue_id=link)["events"]), 1)
+
     def test_an_issue_that_the_organization_does_not_know_is_not_looked_for_elsewhere(self) -> None:
         with self.assertRaises(APIException) as caught:
             list_events((ACME, UNKNOWN), organization_slug="acme")
@@ -85,7 +97,11 @@ class TestIssueRoute(unittest.TestCase):
         issue = "/api/0/organizations/acme/issues/PUMP-1K/events/"
         output = list_events((ORGANIZATIONS, organizations("acme")), (issue, EVENTS), issue_id="PUMP-1K")
         self.assertEqual(len(output["events"]), 1)
-        for answer, seen in ((organizations("acme", "bravo"), "It sees acme, bravo."), (FORBIDDEN, "numeric ID.")):
+        for answer, seen in (
+            (organizations("acme", "bravo"), "It sees acme, bravo."),
+            (organizations(".."), "numeric ID."),
+            (FORBIDDEN, "numeric ID."),
+        ):
             with self.subTest(answer), self.assertRaises(PluginException) as caught:
                 list_events((ORGANIZATIONS, answer), issue_id="PUMP-1K")
             self.assertIn("PUMP-1K does not tell its organization", caught.exception.cause)
@@ -126,10 +142,28 @@ class TestIssueRoute(unittest.TestCase):
                 self.assertIn(cause, caught.exception.cause)
                 self.assertIn("organization_slug", caught.exception.assistance)
 
-    def test_a_failure_in_an_organization_is_not_taken_for_not_found(self) -> None:
-        with self.assertRaises(APIException) as caught:
-            list_events((PLAIN, UNKNOWN), (ORGANIZATIONS, organizations("acme", "bravo")), (ACME, Answer(500)))
-        self.assertEqual(caught.exception.status_code, 500)
+    def test_a_failure_in_an_organization_hides_no_other_and_is_not_taken_for_not_found(self) -> None:
+        for failure in (Answer(500), Answer(401, b'{"detail": {"code": "sso-required"}}')):
+            search = (PLAIN, UNKNOWN), (ORGANIZATIONS, organizations("acme", "bravo")), (ACME, failure)
+            with self.subTest(failure.status):
+                self.assertEqual(len(list_events(*search, (BRAVO, EVENTS))["events"]), 1)
+                with self.assertRaises(APIException) as caught:
+                    list_events(*search, (BRAVO, UNKNOWN))
+                self.assertEqual(caught.exception.status_code, failure.status)
+
+    def test_a_change_is_made_where_one_organization_alone_has_the_issue_or_nowhere(self) -> None:
+        number, acme, bravo = (
+            f"/api/0/{path}issues/5/" for path in ("", "organizations/acme/", "organizations/bravo/")
+        )
+        search = [("PUT", number, UNKNOWN), ("GET", ORGANIZATIONS, organizations("acme", "bravo"))]
+        changes = {"issue_id": "5", "hasSeen": True}
+        script = [*search, ("GET", acme, UNKNOWN), ("GET", bravo, ISSUE), ("PUT", bravo, ISSUE)]
+        with ScriptedServer(*script) as server:
+            run_action("update_issue", connection_to(server.base), changes)
+        script = [*search, ("GET", acme, ISSUE), ("GET", bravo, ISSUE)]
+        with ScriptedServer(*script) as server, self.assertRaises(PluginException) as caught:
+            run_action("update_issue", connection_to(server.base), changes)
+        self.assertIn("in each of the organizations acme, bravo", caught.exception.cause)
 
     def test_a_refusal_of_another_servers_issue_is_final_but_not_of_sentry_saas_whose_regions_count_alike(self) -> None:
         with self.assertRaises(APIException) as caught:

@@ -52,7 +52,7 @@ class TestFailures(unittest.TestCase):
 
     def test_a_response_is_bounded_in_size_however_it_is_compressed(self) -> None:
         with mock.patch.object(transport_module, "MOST_BODY_BYTES", 2**20):
-            for play in (faults.bomb(2**20 + 1), faults.endless_body):
+            for play in (faults.bomb(2**20 + 1), faults.endless_body, faults.endless_chunk_size):
                 with ScriptedServer(("GET", "/", Answer(play=play))) as server:
                     self.assertEqual(self.kind(f"{server.base}/"), "too large")
             with ScriptedServer(("GET", "/", Answer(play=faults.bomb(2**20)))) as server:
@@ -77,6 +77,29 @@ class TestFailures(unittest.TestCase):
         with ScriptedServer() as server:
             self.assertEqual(self.kind(server.base.replace("http://", "https://")), "tls")
             server.unexpected.clear()
+
+    def test_a_connection_lost_while_it_is_secured_is_not_blamed_on_the_certificate(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def hang_up() -> None:
+                connection, _ = listener.accept()
+                connection.recv(1)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(65536)
+                connection.close()
+
+            threading.Thread(target=hang_up, daemon=True).start()
+            self.assertEqual(self.kind(f"https://127.0.0.1:{listener.getsockname()[1]}/"), "lost")
+
+    def test_the_refusal_of_a_proxy_is_final_and_in_its_own_words(self) -> None:
+        refusals = {407: "proxy refused", 403: "proxy refused", 503: "proxy"}
+        for status, kind in refusals.items():
+            with self.subTest(status), ScriptedServer(("CONNECT", "sentry.example.com:443", Answer(status))) as server:
+                through = mock.patch.dict(os.environ, {"HTTPS_PROXY": server.base, "NO_PROXY": ""})
+                with through, self.assertRaises(Unreachable) as caught:
+                    Transport().send(Request("GET", "https://sentry.example.com/"), SECONDS)
+                self.assertEqual(caught.exception.kind, kind)
+                self.assertIn(str(status), caught.exception.reason)
 
     def test_a_proxy_that_is_not_there_is_told_from_the_server(self) -> None:
         with mock.patch.dict(os.environ, {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}):
@@ -153,10 +176,16 @@ class TestTLS(unittest.TestCase):
         request = Request("GET", self.base)
         with self.assertRaises(Unreachable) as caught:
             Transport().send(request, SECONDS)
-        self.assertEqual(caught.exception.kind, "tls")
+        self.assertEqual(caught.exception.kind, "certificate")
         self.assertEqual(Transport(ssl_verify=False).send(request, SECONDS).body, b"hello")
         with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": str(self.bundle)}):
             self.assertEqual(Transport().send(request, SECONDS).body, b"hello")
+
+    def test_a_bundle_that_is_not_there_is_no_fault_of_the_network(self) -> None:
+        missing = mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": "/no/such/bundle.pem"})
+        with missing, self.assertRaises(Unreachable) as caught:
+            Transport().send(Request("GET", self.base), SECONDS)
+        self.assertEqual(caught.exception.kind, "bundle")
 
     def test_ssl_verify_off_wins_over_a_bundle(self) -> None:
         with mock.patch.dict(os.environ, {"REQUESTS_CA_BUNDLE": ssl.get_default_verify_paths().cafile or os.devnull}):

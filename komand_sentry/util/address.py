@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 DEFAULT_URL = "https://sentry.io"
@@ -175,7 +175,7 @@ def redirect_url(url: str, location: str) -> str | None:
 
 
 def _may_climb(segment: str) -> bool:
-    return segment in (".", "..") or "/" in segment or "\\" in segment
+    return segment.startswith(".") or any(character in segment for character in "/\\;")
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
@@ -188,12 +188,14 @@ class IssueReference:
 
     :param issue_id: a number or a short ID, such as PUMP-STATION-1K
     :param organization: the slug of its organization, "" where it is not told
+    :param is_guess: the organization was read from the permalink, whose slug may be of yesterday, or no slug at all
     :param host: of the permalink it was read from, "" where it was given as an ID
     """
 
     issue_id: str
     organization: str = ""
     host: str = ""
+    is_guess: bool = field(default=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, organization: str = "") -> "IssueReference":
@@ -216,7 +218,9 @@ class IssueReference:
         if not match:
             raise UnusableAddress("the link is not that of an issue's page")
         host = parts.hostname or ""
-        return cls(match["id"], organization or _organization_of(host, match["before"]), host)
+        if organization:
+            return cls(match["id"], organization, host)
+        return cls(match["id"], _organization_of(host, match["before"]), host, is_guess=True)
 
     @property
     def is_short_id(self) -> bool:

@@ -11,6 +11,7 @@ LEAST_ATTEMPT_SECONDS = 1.0
 UNCHARGED_SECONDS = 10.0
 # A server that answers each request within that time could else keep a long listing busy for hours.
 LONGEST_ACTION_IN_BUDGETS = 10
+LARGEST_ATTEMPT = 0.75
 
 
 class Clock(Protocol):
@@ -54,8 +55,8 @@ class Budget:
 
     @property
     def attempt_seconds(self) -> float:
-        """How long one request may take: at most half of all, so that one that hangs leaves room for another."""
-        return min(self.seconds / 2.0, self.left)
+        """How long one request may take: not quite all, so that one that hangs leaves room for another."""
+        return min(self.seconds * LARGEST_ATTEMPT, self.left)
 
     def allows(self, pause: float) -> bool:
         return self.left > 0 if pause == 0 else pause + LEAST_ATTEMPT_SECONDS <= self.left
@@ -66,5 +67,8 @@ class Budget:
             self._spent += seconds
 
     def charge(self, seconds: float, failed: bool) -> None:
-        """For a request that took so long."""
+        """For a request that took so long.
+
+        :param failed: it has to be sent again, or has failed for good
+        """
         self._spent += seconds if failed else max(seconds - UNCHARGED_SECONDS, 0.0)

@@ -15,6 +15,8 @@ from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Response, Unreac
 
 LONGEST_WORDS = 500
 LONGEST_NAME = 100
+# A shorter one is none of Sentry's, and without it the rest of the words could not be read.
+LEAST_SECRET = 5
 # Each looks at a character once, so that no body takes long.
 _HTML_TITLE = re.compile(r"<title(?:\s[^<>]*)?>([^<]*)</title>", re.I)
 _HTML = re.compile(r"^\ufeff?\s*(<!doctype html|<html|<head|<\?xml)", re.I)
@@ -72,6 +74,10 @@ _BY_STATUS = {
         "What was sent for {name} is too large for Sentry (413).",
         "Sentry takes events of up to 1 MiB. Send less: shorten extra, breadcrumbs, contexts or stack traces.",
     ),
+    414: _Explanation(
+        "The address of the request for {name} is too long for Sentry or a proxy before it (414).",
+        "Shorten the query, or what else is long among the inputs.",
+    ),
     429: _Explanation(
         "Sentry limits the rate of requests and refused {name} (429).",
         "Wait {wait} and run the step again. If it happens often, run fewer steps at a time or ask for less.",
@@ -104,6 +110,8 @@ _FOREIGN_PAGE = _Explanation(
     "A proxy, a firewall or a login page stands between the plugin and Sentry. The title of the page stands below. Let "
     "the orchestrator through, or check host and path of the URL or the DSN.",
 )
+# With which a page for people is no page of Sentry's own.
+_FOREIGN_STATUSES = (400, 401, 403, 405, 406, 407, 451)
 _SERVER_ERROR = _Explanation(
     "The Sentry server failed on {name} ({status}).",
     "This is a fault or an overload of the server or of a proxy before it, not of the input. Run the step again "
@@ -139,16 +147,31 @@ UNREACHABLE = {
     ),
     "timeout": _Explanation(
         "{host} did not answer in time.",
-        "Check that the server is up and that a firewall lets the orchestrator through, or run the step again later.",
+        "Check that the server is up and that a firewall lets the orchestrator through, or run the step again later. "
+        "For a server that is slow, give the connection a longer timeout.",
+    ),
+    "certificate": _Explanation(
+        "The certificate of {host} could not be verified, so no secure connection could be made.",
+        "For a certificate of your own authority, point REQUESTS_CA_BUNDLE at it. For a test server only, turn "
+        "ssl_verify off.",
     ),
     "tls": _Explanation(
         "No secure connection to {host} could be made.",
-        "The server's certificate could not be verified, or it does not speak TLS at this port. For a certificate "
-        "of your own authority, point REQUESTS_CA_BUNDLE at it. For a test server only, turn ssl_verify off.",
+        "The server does not speak TLS at this port, or not in a version that is safe. Check the scheme (https or http) "
+        "and the port of the URL.",
+    ),
+    "bundle": _Explanation(
+        "The file of certificate authorities for {host} cannot be used.",
+        "Check that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE of the orchestrator names a file that is there.",
     ),
     "proxy": _Explanation(
         "The proxy on the way to {host} could not be used.",
         "Check the settings HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the orchestrator, and the proxy itself.",
+    ),
+    "proxy refused": _Explanation(
+        "The proxy on the way to {host} refused to connect to it.",
+        "Its answer stands below. Check user and password in HTTPS_PROXY of the orchestrator, and that the proxy lets "
+        "it through to this host.",
     ),
     "lost": _Explanation(
         "{host} closed the connection before it answered.",
@@ -175,7 +198,8 @@ UNREACHABLE = {
     ),
     "request": _Explanation(
         "The request to {host} could not be made.",
-        "Check the URL, the token and the DSN for characters that do not belong there.",
+        "Check the URL, the token and the DSN for characters that do not belong there, and that HTTPS_PROXY names no "
+        "SOCKS proxy, which is not supported.",
     ),
     "connection": _Explanation(
         "The connection to {host} failed.",
@@ -287,7 +311,7 @@ def _response_error(
     explanations: dict[int, _Explanation], target: Target, response: Response, secrets: tuple[str, ...]
 ) -> APIException:
     known = explanations.get(response.status) or _by_class(response)
-    if is_html(response) and 400 <= response.status < 500 and response.status != 429:
+    if response.status in _FOREIGN_STATUSES and is_html(response):
         known = _FOREIGN_PAGE
     facts = {
         "name": target.name,
@@ -309,7 +333,7 @@ def unreachable_error(host: str, failure: Unreachable) -> PluginException:
     return PluginException(
         cause=known.cause.format(host=host),
         assistance=known.assistance + _effort_words(failure.effort),
-        data=failure.reason,
+        data=shown(failure.reason),
     )
 
 
@@ -376,8 +400,9 @@ def _cut(words: str, secrets: tuple[str, ...]) -> str:
 def blacked_out(words: str, secrets: tuple[str, ...]) -> str:
     """The words without the secrets."""
     # A shorter one may be a part of a longer one, whose rest would stay.
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        words = words.replace(secret, "********")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= LEAST_SECRET:
+            words = words.replace(secret, "********")
     return words
 
 

@@ -27,9 +27,9 @@ _LEGACY_NAMES = {
 }
 _WITH_VALUES = ("exception", "threads", "breadcrumbs")
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
-# What says when, from where and how bad, and not what.
+# What says when and from where, and not what.
 _WITHOUT_CONTENT = frozenset(
-    ("event_id", "timestamp", "start_timestamp", "received", "type", "platform", "level", "sdk", "version", "project")
+    ("event_id", "timestamp", "start_timestamp", "received", "type", "platform", "sdk", "version", "project")
 )
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -76,23 +76,17 @@ def ready_event(event: Event, new_id: str, now: datetime) -> Event:
 
 
 def has_content(event: Event) -> bool:
-    """Whether there is anything that Sentry could make an issue of.
-
-    :raises RecursionError: it is nested too deeply
-    """
-    return any(_holds_something(value) for name, value in event.items() if name not in _WITHOUT_CONTENT)
-
-
-def _holds_something(value: Any) -> bool:
-    """Whether there is a value anywhere in it.
-
-    :raises RecursionError: it is nested too deeply
-    """
-    if isinstance(value, dict):
-        return any(_holds_something(item) for item in value.values())
-    if isinstance(value, list):
-        return any(_holds_something(item) for item in value)
-    return value not in ("", None)
+    """Whether there is anything that Sentry could make an issue of."""
+    values = [value for name, value in event.items() if name not in _WITHOUT_CONTENT]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif value not in ("", None):
+            return True
+    return False
 
 
 def event_json(event: Event) -> bytes:

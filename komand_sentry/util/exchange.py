@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MOST_REDIRECTS = 5
+# A page of a hundred events of 1 MiB has fewer.
+MOST_VALUES = 5_000_000
 
 Params = tuple[tuple[str, str], ...]
 
@@ -79,6 +81,9 @@ class Response:
 
         :raises ValueError: the body is not JSON
         """
+        if sum(self.body.count(mark) for mark in (b",", b"{", b"[")) > MOST_VALUES:
+            # Each takes far more memory than the bytes that it is written in.
+            raise ValueError("too many values")
         try:
             # NaN and Infinity, which JSON does not have, would make the output of the step none either.
             return json.loads(self.body, parse_constant=lambda _: None)

@@ -48,7 +48,7 @@ class Preflight:
     def lines(self) -> list[str]:
         """The report, for a person."""
         scopes = "not told by the server" if self.scopes is None else listed(self.scopes)
-        projects = "the token may not list them" if self.projects is None else listed(self.projects)
+        projects = "not told, the token may not list them" if self.projects is None else listed(self.projects)
         return [
             f"Server: {self.server}, {self.version or 'its version not told'}",
             f"Token: {self.token.name}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from komand_sentry.util import errors
 from komand_sentry.util.errors import Target
@@ -10,8 +11,8 @@ from komand_sentry.util.pagination import BrokenListing, Listing, Position, Wind
 from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.web_api import WebAPI, json_of
 
-# Servers take a request line of 8 KiB at least.
-LONGEST_PARAM = 6000
+# No server takes an address of that length; where below it the limit is, is the server's to say.
+LONGEST_PARAM = 64 * 1024
 PAGES_PER_LOG_LINE = 10
 
 
@@ -76,8 +77,8 @@ def _check(params: Params, window: Window) -> None:
     if window.limit < 0:
         raise errors.input_error("The limit is negative.", "Give a positive limit, or 0 for everything.")
     for name, value in (*params, ("cursor", window.cursor)):
-        if len(value) > LONGEST_PARAM:
+        if len(quote(value, errors="replace")) > LONGEST_PARAM:
             raise errors.input_error(
-                f"The {name} is too long: {len(value)} characters, of {LONGEST_PARAM} at most.",
+                f"The {name} is too long for an address: {len(value)} characters.",
                 "Sentry takes it as a part of an address, whose length is limited. Shorten it.",
             )

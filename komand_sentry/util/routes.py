@@ -5,15 +5,18 @@
   answers 410 for a while, with a header that says so. The second takes short IDs too.
 - `/projects/{organization}/{project}/issues/` is on its way out in the same manner.
 
-A route tries the one that fits best, and where a server does not have it, or does not know the issue, the other.
+A route tries the one that fits best, and where a server does not have it, or does not know the issue, the other. As
+regions count their issues alike, a change is made where one organization alone has an issue of the number, or nowhere.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from insightconnect_plugin_runtime.exceptions import PluginException
+
 from komand_sentry.util import errors
-from komand_sentry.util.address import IssueReference, is_segment
+from komand_sentry.util.address import IssueReference
 from komand_sentry.util.errors import Target, shown
 from komand_sentry.util.exchange import Params, Response
 from komand_sentry.util.web_api import WebAPI, json_of
@@ -21,6 +24,9 @@ from komand_sentry.util.web_api import WebAPI, json_of
 MOST_ORGANIZATIONS = 20
 # The project's endpoint looks at all events; the organization's at the last 90 days, if it is not told the period.
 ORGANIZATION_PERIOD = "90d"
+
+# How Sentry says that it does not know an issue, or not under this path.
+_UNKNOWN = (403, 404, 410)
 
 Segments = tuple[str, ...]
 
@@ -58,11 +64,14 @@ class IssueRoute:
         if response.is_success:
             self._path = first
             return response
-        for path in self._other_paths(response):
+        for path in self._other_paths(method, response):
             other = self.api.ask(method, (*path, *below), params, body)
-            if other.status not in (403, 404, 410):
+            if other.is_success:
                 self._path = path
-                return self.api.judged(other, self.target)
+                return other
+            if other.status not in _UNKNOWN:
+                # It says more than that the issue is not known.
+                response = other
         return self.api.judged(response, self.target)
 
     def _first_path(self) -> Segments:
@@ -78,19 +87,20 @@ class IssueRoute:
         slugs = self.api.organizations()
         if len(slugs) == 1:
             return slugs[0]
-        seen = f"It sees {', '.join(shown(slug) for slug in slugs[:MOST_ORGANIZATIONS])}." if slugs else ""
+        seen = f"It sees {', '.join(map(shown, slugs[:MOST_ORGANIZATIONS]))}." if slugs else ""
         raise errors.input_error(
             f"The short ID {shown(self.reference.issue_id)} does not tell its organization, nor does the token.",
             f"Give the organization_slug, the issue's permalink, or its numeric ID. {seen}".strip(),
         )
 
-    def _other_paths(self, response: Response) -> Iterator[Segments]:
+    def _other_paths(self, method: str, response: Response) -> Iterator[Segments]:
         reference = self.reference
         if reference.organization:
-            if is_route_missing(response) and (number := self._number()):
+            is_elsewhere = reference.is_guess and response.status in _UNKNOWN and not reference.is_short_id
+            if (is_route_missing(response) or is_elsewhere) and (number := self._number()):
                 yield ("issues", number)
         elif is_gone(response) or response.status == 404 or (response.status == 403 and self._may_be_anothers):
-            yield from self._paths_in_organizations()
+            yield from self._paths_in_organizations(method)
 
     @property
     def _may_be_anothers(self) -> bool:
@@ -109,13 +119,24 @@ class IssueRoute:
         number = str(answer.get("groupId", "")) if isinstance(answer, dict) else ""
         return number if number.isascii() and number.isdigit() else ""
 
-    def _paths_in_organizations(self) -> Iterator[Segments]:
+    def _paths_in_organizations(self, method: str) -> Iterator[Segments]:
         name = f"Issue {self.reference.issue_id}"
         self.api.say(f"{name} is not found by its number alone: looking in the organizations of the token")
-        for slug in self.api.organizations()[:MOST_ORGANIZATIONS]:
-            if is_segment(slug):
-                self.api.say(f"{name}: trying organization {shown(slug)} (an organization_slug saves the search)")
-                yield ("organizations", slug, "issues", self.reference.issue_id)
+        slugs = self.api.organizations()[:MOST_ORGANIZATIONS]
+        paths: list[Segments] = [("organizations", slug, "issues", self.reference.issue_id) for slug in slugs]
+        if method != "GET" and len(paths) > 1:
+            paths = [path for path in paths if self.api.ask("GET", path).is_success]
+            if len(paths) > 1:
+                raise self._ambiguous([path[1] for path in paths])
+        for path in paths:
+            self.api.say(f"{name}: trying organization {shown(path[1])} (an organization_slug saves the search)")
+            yield path
+
+    def _ambiguous(self, slugs: list[str]) -> PluginException:
+        return errors.input_error(
+            f"There is an issue {self.reference.issue_id} in each of the organizations {', '.join(map(shown, slugs))}.",
+            "Regions of Sentry count their issues alike. Give the organization_slug of the one that is meant.",
+        )
 
 
 @dataclass

@@ -49,13 +49,17 @@ class Sender:
         while True:
             if not self._budget.left:
                 return self._finished(Unreachable("spent", f"{self._budget.seconds:g} seconds"), effort, None)
+            started = self._budget.clock.monotonic()
             outcome = self._attempt(request, fresh=isinstance(outcome, Unreachable))
+            seconds = self._budget.clock.monotonic() - started
             effort = replace(effort, requests=effort.requests + 1)
             if onward := self._redirected(request, outcome, effort):
+                self._budget.charge(seconds, failed=True)
                 request, effort = onward, replace(effort, redirects=effort.redirects + 1)
                 continue
             tries += 1
             wait = wait_before_retry(request, outcome, tries, self._budget.clock.now(), self._jitter())
+            self._budget.charge(seconds, failed=wait is not None or isinstance(outcome, Unreachable))
             if wait is None or tries >= most_tries or not self._budget.allows(wait):
                 return self._finished(outcome, effort, wait)
             if wait:
@@ -64,14 +68,10 @@ class Sender:
             effort = replace(effort, waited=effort.waited + wait)
 
     def _attempt(self, request: Request, fresh: bool) -> Response | Unreachable:
-        started = self._budget.clock.monotonic()
-        outcome: Response | Unreachable
         try:
-            outcome = self._transport.send(request, self._budget.attempt_seconds, fresh)
+            return self._transport.send(request, self._budget.attempt_seconds, fresh)
         except Unreachable as failure:
-            outcome = failure
-        self._budget.charge(self._budget.clock.monotonic() - started, failed=isinstance(outcome, Unreachable))
-        return outcome
+            return failure
 
     def _redirected(self, request: Request, outcome: Response | Unreachable, effort: Effort) -> Request | None:
         """The request to send instead, with the same method, headers and body; None where there is nothing to follow.

@@ -5,7 +5,6 @@ from typing import Any
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util import errors, preflight
-from komand_sentry.util.address import is_segment
 from komand_sentry.util.errors import Target, blacked_out
 from komand_sentry.util.exchange import Request, Response, Unreachable
 from komand_sentry.util.preflight import Preflight
@@ -44,7 +43,7 @@ def take(api: WebAPI) -> Preflight:
     :raises PluginException: unreachable, not a Sentry, or the token is not accepted
     """
     who = identity(api)
-    version, projects, scopes = _version(api), _projects(api), preflight.scopes_of(who)
+    projects, version, scopes = _projects(api), _version(api), preflight.scopes_of(who)
     return Preflight(
         server=api.server.base,
         version=version,
@@ -86,7 +85,7 @@ def _listed_projects(api: WebAPI) -> tuple[str, ...] | None:
     if isinstance(found, list) and found:
         return preflight.project_names(found)
     # In Sentry SaaS that list holds the projects of one region only.
-    slugs = [slug for slug in api.organizations()[:MOST_ORGANIZATIONS] if is_segment(slug)]
+    slugs = api.organizations()[:MOST_ORGANIZATIONS]
     lists = [(slug, api.ask("GET", ("organizations", slug, "projects"))) for slug in slugs]
     if not response.is_success and not any(of_one.is_success for _, of_one in lists):
         return None

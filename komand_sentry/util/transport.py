@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import re
 import socket
 import ssl
 import time
@@ -21,8 +22,10 @@ from komand_sentry.util.exchange import Request, Response, Unreachable
 CONNECT_SECONDS = 10.0
 # As many as the runtime's HTTP mode has threads at most in its usual set-ups, so that each keeps its connection alive.
 POOL_SIZE = 16
-# A page of the largest events that Sentry stores (1 MiB each) stays below it.
-MOST_BODY_BYTES = 128 * 1024 * 1024
+# A hundred events with stack traces take a twentieth of it.
+MOST_BODY_BYTES = 64 * 1024 * 1024
+# Of headers, and of what encloses the chunks of a body.
+_MOST_FRAMING_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -101,10 +104,15 @@ def _read_body(answer: requests.Response) -> bytes:
     return b"".join(chunks)
 
 
+class _TooLarge(OSError):
+    """More came than a response may have."""
+
+
 class _PunctualFile(io.RawIOBase):
     """What a socket receives, until the socket's timeout has passed once for all of it and not anew at each read.
 
-    Without it a server that sends a byte now and then would hold a step for ever.
+    Without it a server that sends a byte now and then would hold a step for ever, and one that sends a line without an
+    end would fill the memory: lines are read as a whole, before anything else could count them.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -112,6 +120,7 @@ class _PunctualFile(io.RawIOBase):
         self._file = sock.makefile("rb", buffering=0)
         seconds = sock.gettimeout()
         self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._left = MOST_BODY_BYTES + _MOST_FRAMING_BYTES
 
     def readable(self) -> bool:
         return True
@@ -122,7 +131,11 @@ class _PunctualFile(io.RawIOBase):
             if left <= 0:
                 raise TimeoutError("timed out")
             self._socket.settimeout(left)
-        return self._file.readinto(buffer)
+        size = self._file.readinto(buffer)
+        self._left -= size or 0
+        if self._left < 0:
+            raise _TooLarge("too much")
+        return size
 
     def close(self) -> None:
         if not self.closed:
@@ -196,6 +209,10 @@ def _unreachable(error: Exception) -> Unreachable:
     causes = _causes(error)
     if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN for cause in causes):
         return Unreachable("resolver", _words(causes[-1]))
+    if refusal := next(filter(None, (_TUNNEL_REFUSED.search(str(cause)) for cause in causes)), None):
+        return Unreachable("proxy refused" if refusal[1].startswith("4") else "proxy", refusal[1])
+    if any(type(cause) is OSError and _NO_BUNDLE in str(cause) for cause in causes):
+        return Unreachable("bundle", "no such file")
     for kind, types in _KINDS:
         for cause in causes:
             if isinstance(cause, types):
@@ -203,10 +220,18 @@ def _unreachable(error: Exception) -> Unreachable:
     return Unreachable("connection", _words(causes[-1]))
 
 
+# In the words of http.client and of requests, which have no exceptions of their own for them.
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3}.*)")
+_NO_BUNDLE = "TLS CA certificate bundle"
+
 _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("request", (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)),
-    ("tls", (requests.exceptions.SSLError, ssl.SSLError)),
+    ("too large", (_TooLarge,)),
+    ("certificate", (ssl.SSLCertVerificationError,)),
     ("proxy", (requests.exceptions.ProxyError,)),
+    ("lost", (ssl.SSLEOFError, ssl.SSLZeroReturnError)),
+    ("timeout", (requests.exceptions.Timeout,)),
+    ("tls", (requests.exceptions.SSLError, ssl.SSLError)),
     ("dns", (NameResolutionError, socket.gaierror)),
     ("timeout", (requests.exceptions.Timeout, TimeoutError)),
     ("refused", (ConnectionRefusedError,)),
@@ -215,6 +240,7 @@ _KINDS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
     ("cut off", (http.client.IncompleteRead, urllib3.exceptions.IncompleteRead, urllib3.exceptions.InvalidChunkLength)),
     ("garbled", (http.client.HTTPException,)),
     ("cut off", (urllib3.exceptions.ProtocolError,)),
+    ("request", (UnicodeError,)),
 )
 
 

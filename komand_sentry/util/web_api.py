@@ -10,7 +10,7 @@ from typing import Any
 from insightconnect_plugin_runtime.exceptions import APIException
 
 from komand_sentry.util import errors
-from komand_sentry.util.address import Server
+from komand_sentry.util.address import Server, is_segment
 from komand_sentry.util.errors import Target
 from komand_sentry.util.exchange import Params, Request, Response, Unreachable
 from komand_sentry.util.sender import Sender
@@ -61,7 +61,8 @@ class WebAPI:
         if body is not None:
             headers["Content-Type"] = "application/json"
         payload = None if body is None else json.dumps(body).encode()
-        return reached(self.sender, Request(method, self.server.api(*segments), params, headers, payload))
+        sendable = tuple((name, value.encode(errors="replace").decode()) for name, value in params)
+        return reached(self.sender, Request(method, self.server.api(*segments), sendable, headers, payload))
 
     def judged(self, response: Response, target: Target) -> Response:
         """The response, which must be a success.
@@ -81,7 +82,8 @@ class WebAPI:
 
         :raises PluginException: the server was not reached
         """
-        return slugs_of(self.ask("GET", ("organizations",)))
+        slugs = slugs_of(self.ask("GET", ("organizations",)))
+        return tuple(slug for slug in slugs if is_segment(slug) and self.token not in slug)
 
 
 def reached(sender: Sender, request: Request) -> Response:
