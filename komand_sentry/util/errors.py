@@ -157,7 +157,7 @@ UNREACHABLE = {
     ),
     "tls": _Explanation(
         "No secure connection to {host} could be made.",
-        "The server does not speak TLS at this port, or not in a version that is safe. Check the scheme (https or http) "
+        "The server does not speak TLS at this port, or in no version that is safe. Check the scheme (https or http) "
         "and the port of the URL.",
     ),
     "bundle": _Explanation(
