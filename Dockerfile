@@ -21,6 +21,8 @@ WORKDIR /workspace
 COPY --from=builder /workspace /workspace
 COPY --from=builder /plugin.spec.yaml /plugin.spec.yaml
 
+RUN rm -rf build *.egg-info && python -m compileall -q --invalidation-mode unchecked-hash komand_sentry
+
 
 RUN if [ -f requirements.txt ]; then pip install -r requirements.txt; fi
 

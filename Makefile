@@ -5,10 +5,10 @@ PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
-CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak
+CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak image_test tools/validate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test e2e judge soak check format-check lint types refresh refresh-check clean
+.PHONY: help setup demo sandbox test e2e judge soak validate image image-test export docs docs-check icons check format-check lint types refresh refresh-check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,30 @@ judge: .venv/ready .venv-npm/ready .venv-bugsink/ready ## sandbox and events jud
 
 soak: .venv/ready ## under load and faults: no event is lost or doubled, no issue left out, the HTTP mode does not grow
 	.venv/bin/python -m soak
+
+validate: .venv-tools/ready ## every validator of the plugin generator that needs no network
+	@.venv-tools/bin/python tools/validate.py
+
+image: ## the plugin's image, with docker or podman
+	@tools/image build
+
+image-test: .venv/ready ## builds the image and runs every action in it, on stdin and over HTTP
+	.venv/bin/python -m image_test
+
+export: .venv/ready ## the image as the file that InsightConnect imports, loaded back and run
+	@tools/image export
+	.venv/bin/python -m image_test "$$(ls -t *.plg | head -n 1)"
+
+docs: .venv/ready ## the examples of README.md and its picture, from real runs
+	.venv/bin/python -m sandbox.docs
+
+docs-check: .venv/ready
+	.venv/bin/python -m sandbox.docs --check
+
+icons: ## icon.png and extension.png from their drawing
+	@command -v rsvg-convert >/dev/null || { echo "rsvg-convert is missing: install librsvg2-bin" >&2; exit 1; }
+	rsvg-convert --width 256 --height 256 --output icon.png artwork/icon.svg
+	rsvg-convert --width 512 --height 512 --output extension.png artwork/icon.svg
 
 .venv-npm/ready: sandbox_test/package.json
 	@command -v npm >/dev/null || { echo "the judgement of Sentry's npm client needs Node.js 20 or newer, with npm" >&2; exit 1; }

@@ -8,12 +8,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = ROOT / "bin" / "komand_sentry"
+LOCAL = (sys.executable, str(PLUGIN))
+SAMPLES = ROOT / "tests"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 START_SECONDS = 30
 STEP_SECONDS = 300
@@ -31,13 +34,26 @@ def connection_test_message(connection: Json) -> Json:
     return {"version": "v1", "type": "connection_test", "body": {"connection": connection}}
 
 
-def run_plugin(command: str, message: Json) -> Json:
-    """The body of the answer of one process of `bin/komand_sentry run` or `test`.
+def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
+    """The messages of tests/, in an order in which they can be run, for the server that `env` describes."""
+    found = {}
+    for name in ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue"):
+        message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+        message["body"]["connection"] |= {"token": {"token": env["TOKEN"]}, "url": env["BASE"]}
+        if name == "submit_event":
+            message["body"]["input"]["dsn"] = env["DSN_PUBLIC"]
+        found[name] = message
+    return found
 
+
+def run_plugin(command: str, message: Json, argv: Sequence[str] = LOCAL) -> Json:
+    """The body of the answer of one process of the plugin's `run` or `test`.
+
+    :param argv: how the plugin is started, such as in a container
     :raises AssertionError: it printed no answer
     """
     process = subprocess.run(
-        [sys.executable, str(PLUGIN), command],
+        [*argv, command],
         input=json.dumps(message),
         capture_output=True,
         text=True,
@@ -60,13 +76,13 @@ class PluginServer:
     `pid` is the process that holds the port; its child does the work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, argv: Sequence[str] = LOCAL) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            [sys.executable, str(PLUGIN), "http", "--port", str(port)],
+            [*argv, "http", "--port", str(port)],
             env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,0 +1,67 @@
+"""The messages of tests/ and the examples of the spec: what a person copies must work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from komand_sentry.connection.schema import ConnectionSchema
+from sandbox.plugin import ROOT, SAMPLES, Json, run_plugin, sample_messages
+from unit_test.support import ACTIONS, SandboxTestCase, validate
+
+SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
+
+
+def example_of(field: Json) -> Any:
+    """The example of a field as a value: of what is no text the spec holds the JSON."""
+    example = field["example"]
+    return json.loads(example) if isinstance(example, str) and field["type"] not in ("string", "date") else example
+
+
+class TestSamples(SandboxTestCase):
+    def test_there_is_one_for_each_action_with_every_input_and_without_credentials(self) -> None:
+        self.assertEqual({path.stem for path in SAMPLES.glob("*.json")}, {*ACTIONS, "connection_test"})
+        for path in SAMPLES.glob("*.json"):
+            body: Json = json.loads(path.read_text(encoding="utf-8"))["body"]
+            with self.subTest(path.name):
+                self.assertEqual(set(body["connection"]), set(ConnectionSchema.schema["properties"]))
+                self.assertEqual(body["connection"]["token"]["token"], "")
+                if path.stem in ACTIONS:
+                    self.assertEqual(set(body["input"]), set(ACTIONS[path.stem]().input.schema["properties"]))
+                    self.assertEqual(body["input"].get("dsn", ""), "")
+
+    def test_each_runs_as_it_is_once_token_and_dsn_are_filled_in(self) -> None:
+        for name, message in sample_messages(self.sandbox.env).items():
+            with self.subTest(name):
+                body = run_plugin("test" if name == "connection_test" else "run", message)
+                self.assertEqual(body["status"], "ok", body)
+                if name in ACTIONS:
+                    validate(body["output"], ACTIONS[name]().output.schema)
+
+
+class TestExamples(SandboxTestCase):
+    def test_the_inputs_of_each_example_are_accepted_and_the_outputs_are_those_of_a_run(self) -> None:
+        self.submit({"message": "Pump P-2 stopped", "environment": "production"})
+        issue_id = self.issues()[0]["id"]
+        for name, action in SPEC["actions"].items():
+            given = {key: example_of(field) for key, field in action["input"].items()}
+            validate(given, ACTIONS[name]().input.schema)
+            given = {key: value for key, value in given.items() if key not in ("query", "cursor", "unassign")}
+            given |= {"issue_id": issue_id} if "issue_id" in given else {}
+            given |= {"dsn": self.sandbox.env["DSN_PUBLIC"]} if "dsn" in given else {}
+            given |= {"assignedTo": self.sandbox.env["USER_EMAIL"]} if "assignedTo" in given else {}
+            with self.subTest(name):
+                self.check_outputs(action["output"], self.run_action(name, given))
+
+    def check_outputs(self, fields: Json, output: Json) -> None:
+        for key, field in fields.items():
+            example = example_of(field)
+            real = output.get(key, example)
+            self.assertIs(type(example), type(real), key)
+            pairs = zip(example, real, strict=False) if isinstance(example, list) else [(example, real)]
+            for shown, record in pairs:
+                if isinstance(shown, dict):
+                    self.assertLessEqual(shown.keys(), record.keys(), key)
+                    for attribute, value in shown.items():
+                        self.assertIs(type(value), type(record[attribute]), f"{key}.{attribute}")
