@@ -8,7 +8,7 @@ GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
 CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak image_test tools/validate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test e2e judge soak validate image image-test export docs docs-check icons check format-check lint types refresh refresh-check clean
+.PHONY: help setup demo sandbox test e2e judge soak validate image image-test export docs docs-check icons audit packages-check check format-check lint types refresh refresh-check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,7 +18,8 @@ setup: .venv/ready .venv-tools/ready ## both environments, from pinned requireme
 .venv/ready: requirements-dev.txt
 .venv-tools/ready: requirements-tools.txt
 .venv-bugsink/ready: requirements-bugsink.txt
-.venv/ready .venv-tools/ready .venv-bugsink/ready:
+.venv-audit/ready: requirements-audit.txt
+.venv/ready .venv-tools/ready .venv-bugsink/ready .venv-audit/ready:
 	@$(PYTHON) -c '$(PYTHON_OK)' || { echo "$(TOO_OLD)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python $(PIP_INSTALL) $<
@@ -73,7 +74,13 @@ icons: ## icon.png and extension.png from their drawing
 	npm install --silent --no-package-lock --no-audit --no-fund --prefix $(@D)
 	@touch $@
 
-check: format-check lint types refresh-check ## formatter, linter, type checker, and that a refresh changes nothing
+audit: .venv-audit/ready ## known vulnerabilities of the packages, where their database can be reached
+	.venv-audit/bin/pip-audit --requirement requirements-dev.txt
+
+check: format-check lint types packages-check refresh-check ## formatter, linter, type checker, packages, and that a refresh changes nothing
+
+packages-check: .venv/ready
+	.venv/bin/python -m pip check
 
 format-check: .venv-tools/ready
 	.venv-tools/bin/black --config "$$(find .venv-tools -name black_config.toml)" --check --quiet $(CODE)
@@ -93,5 +100,5 @@ refresh-check: .venv-tools/ready
 		{ git status --short; echo "make refresh changes the files above: run it and commit them" >&2; exit 1; }
 
 clean: ## remove all environments and everything made by tools
-	rm -rf .venv .venv-tools .venv-npm .venv-bugsink .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage
+	rm -rf .venv .venv-tools .venv-npm .venv-bugsink .venv-audit .hypothesis .mypy_cache .ruff_cache .pytest_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
