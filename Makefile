@@ -15,7 +15,7 @@ help: ## this list
 
 setup: .venv/ready .venv-tools/ready ## both environments, from pinned requirements
 
-.venv/ready: requirements-dev.txt
+.venv/ready: requirements-dev.txt requirements.txt
 .venv-tools/ready: requirements-tools.txt
 .venv-bugsink/ready: requirements-bugsink.txt
 .venv-audit/ready: requirements-audit.txt

@@ -6,6 +6,7 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.actions import ListProjectIssues, SubmitEvent, UpdateIssue
 from komand_sentry.connection.schema import ConnectionSchema
+from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import Params, SentryAction, StepInput, read_params
 
 SCHEMA = {
@@ -37,12 +38,14 @@ class ReadParamsTest(unittest.TestCase):
         )
         for given, read in cases:
             with self.subTest(given):
-                self.assertEqual(read_params(given, SCHEMA), read)
+                self.assertEqual(read_params(given, Judge(SCHEMA)), read)
 
     def test_a_canonical_shape_is_made_of_inputs_that_were_given(self) -> None:
         canonical: dict[str, Callable[[Any], Any]] = {"owner": lambda value: {"id": value}}
-        self.assertEqual(read_params({"name": "a", "owner": "7"}, SCHEMA, canonical), {"name": "a", "owner": {"id": 7}})
-        self.assertEqual(read_params({"name": "a", "owner": ""}, SCHEMA, canonical), {"name": "a"})
+        self.assertEqual(
+            read_params({"name": "a", "owner": "7"}, Judge(SCHEMA), canonical), {"name": "a", "owner": {"id": 7}}
+        )
+        self.assertEqual(read_params({"name": "a", "owner": ""}, Judge(SCHEMA), canonical), {"name": "a"})
 
     def test_a_refusal_names_the_input_and_does_not_quote_it(self) -> None:
         cases: tuple[tuple[Any, str], ...] = (
@@ -64,7 +67,7 @@ class ReadParamsTest(unittest.TestCase):
         for given, cause in cases:
             with self.subTest(given):
                 with self.assertRaises(PluginException) as caught:
-                    read_params(given, SCHEMA)
+                    read_params(given, Judge(SCHEMA))
                 self.assertEqual(caught.exception.cause, cause)
                 self.assertTrue(caught.exception.assistance)
                 self.assertNotIn("SECRET", f"{caught.exception} {caught.exception.data}")
@@ -73,7 +76,7 @@ class ReadParamsTest(unittest.TestCase):
         for given, name in (({}, "token"), ({"token": {}}, "token.token"), ({"token": {"token": None}}, "token.token")):
             with self.subTest(given):
                 with self.assertRaises(PluginException) as caught:
-                    read_params(given, ConnectionSchema.schema)
+                    read_params(given, Judge(ConnectionSchema.schema))
                 self.assertEqual(caught.exception.cause, f"The input '{name}' is empty or missing.")
 
 

@@ -117,6 +117,12 @@ class Listing:
         """How many records to ask for: what is still wanted, at most Sentry's greatest page."""
         return min(PAGE_SIZE, self.limit - len(self.records) + position.skip) if self.limit else PAGE_SIZE
 
+    def surely_wants(self, cursor: str) -> bool:
+        """Whether the page at a cursor will be asked for in full, whatever the page at the present position holds."""
+        wanted = min(self.limit or MOST_RECORDS, MOST_RECORDS) - len(self.records)
+        may_go_on = self.pages + 2 < MOST_PAGES and not self._barren_pages and cursor not in self._cursors
+        return may_go_on and wanted >= 2 * PAGE_SIZE and cursor != (self.position or Position()).cursor
+
     def add(self, page: list[dict[str, Any]], following: str | None, size: int = 0) -> Position | None:
         """Takes in the page at the present position and the cursor of the one that follows it.
 

@@ -7,6 +7,8 @@ said in that shape without loss is; what the schema does not know (new keys, fre
 
 import json
 import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 Schema = dict[str, Any]
@@ -23,7 +25,7 @@ _LONGEST_NUMBER = 40
 
 
 def conform(value: Any, schema: Schema, drop_misfits: bool = False) -> Any:
-    """The value in the shape of the schema.
+    """The value in the shape of the schema. What was given is not changed; what needs no change is the same object.
 
     At keys that the schema declares: nulls are left out, a number stands as text where a text is declared (and the
     reverse), a single value becomes a list of one, a list of pairs an object.
@@ -31,64 +33,112 @@ def conform(value: Any, schema: Schema, drop_misfits: bool = False) -> Any:
     :param drop_misfits: leave out what cannot be brought into shape, so that the result is valid. Otherwise it stays
         as it is, for the schema to refuse.
     """
-    shaped = _Conformer(schema.get("definitions", {}), drop_misfits).value(value, schema)
+    shaped = _fit_for(schema, drop_misfits)(value)
     return value if isinstance(shaped, _Misfit) else shaped
 
 
-class _Conformer:
+# Brings one value into a declared type, or tells with _MISFIT that it cannot be.
+_Fit = Callable[[Any], Any]
+# By the identity of the schema, which is kept with it so that no other takes its place.
+_FITS: dict[tuple[int, bool], tuple[Schema, _Fit]] = {}
+_MOST_FITS = 64
+
+
+def _fit_for(schema: Schema, drop_misfits: bool) -> _Fit:
+    """The schema as a function, made once: reading it anew for each of thousands of records takes far longer."""
+    key = (id(schema), drop_misfits)
+    known = _FITS.get(key)
+    if known is None:
+        if len(_FITS) >= _MOST_FITS:
+            _FITS.clear()
+        known = _FITS[key] = (schema, _Compiler(schema.get("definitions", {}), drop_misfits).fit(schema))
+    return known[1]
+
+
+class _Compiler:
     def __init__(self, definitions: dict[str, Schema], drop_misfits: bool) -> None:
         self._definitions = definitions
         self._drop_misfits = drop_misfits
+        self._by_name: dict[str, _Fit] = {}
 
-    def value(self, value: Any, schema: Schema) -> Any:
+    def fit(self, schema: Schema) -> _Fit:
         if "$ref" in schema:
-            schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+            return self._named(schema["$ref"].rpartition("/")[2])
         match schema.get("type"):
             case "object":
-                return self._object(value, schema.get("properties", {}))
+                return self._object(schema.get("properties", {}))
             case "array":
-                return self._array(value, schema.get("items", {}))
+                return self._array(schema.get("items", {}))
             case "string":
-                return _text(value)
+                return _text
             case "integer":
-                return _integer(value)
+                return _integer
             case "number":
-                return _number(value)
+                return _number
             case "boolean":
-                return _boolean(value)
-        return value
+                return _boolean
+        return _as_given
 
-    def _object(self, value: Any, declared: dict[str, Schema]) -> Any:
-        if not isinstance(value, dict):
-            value = _pairs(value)
-        if not declared or isinstance(value, _Misfit):
-            return value
-        shaped = {}
-        for key, item in value.items():
-            if key not in declared:
-                shaped[key] = item
-            elif item is not None:
-                fitted = self.value(item, declared[key])
-                if not isinstance(fitted, _Misfit):
+    def _named(self, name: str) -> _Fit:
+        if name not in self._by_name:
+
+            def looked_up(value: Any) -> Any:
+                """Stands in for a definition that leads back to itself while it is being made."""
+                return self._by_name[name](value)
+
+            self._by_name[name] = looked_up
+            self._by_name[name] = self.fit(self._definitions[name])
+        return self._by_name[name]
+
+    def _object(self, declared: dict[str, Schema]) -> _Fit:
+        fits = [(key, self.fit(schema)) for key, schema in declared.items()]
+        drop_misfits = self._drop_misfits
+
+        def fit(value: Any) -> Any:
+            shaped = value if isinstance(value, dict) else _pairs(value)
+            if isinstance(shaped, _Misfit):
+                return shaped
+            is_copy = shaped is not value
+            for key, fit_item in fits:
+                if key not in shaped:
+                    continue
+                item = shaped[key]
+                fitted = _MISFIT if item is None else fit_item(item)
+                if fitted is item or (fitted is _MISFIT and item is not None and not drop_misfits):
+                    continue
+                if not is_copy:
+                    shaped, is_copy = shaped.copy(), True
+                if fitted is _MISFIT:
+                    del shaped[key]
+                else:
                     shaped[key] = fitted
-                elif not self._drop_misfits:
-                    shaped[key] = item
-        return shaped
+            return shaped
 
-    def _array(self, value: Any, items: Schema) -> Any:
-        shaped = []
-        for item in value if isinstance(value, list) else [value]:
-            if item is None:
-                # Lines of source and the like keep their places; an object that is not there has none.
-                if items.get("type") == "string":
-                    shaped.append("")
-                continue
-            fitted = self.value(item, items)
-            if not isinstance(fitted, _Misfit):
-                shaped.append(fitted)
-            elif not self._drop_misfits:
-                shaped.append(item)
-        return shaped
+        return fit
+
+    def _array(self, items: Schema) -> _Fit:
+        fit_item = self.fit(items)
+        # Lines of source and the like keep their places; an object that is not there has none.
+        null = "" if items.get("type") == "string" else _MISFIT
+        drop_misfits = self._drop_misfits
+
+        def fit(value: Any) -> Any:
+            given = value if isinstance(value, list) else [value]
+            shaped = []
+            for item in given:
+                fitted = null if item is None else fit_item(item)
+                if fitted is not _MISFIT:
+                    shaped.append(fitted)
+                elif item is not None and not drop_misfits:
+                    shaped.append(item)
+            is_same = len(shaped) == len(given) and all(map(operator.is_, shaped, given))
+            return given if is_same else shaped
+
+        return fit
+
+
+def _as_given(value: Any) -> Any:
+    return value
 
 
 def _pairs(value: Any) -> dict[str, Any] | _Misfit:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import insightconnect_plugin_runtime
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
+from jsonschema import ValidationError
 
 from komand_sentry.util.errors import input_error
+from komand_sentry.util.judge import Judge
 from komand_sentry.util.shape import Schema, conform
 
 Params = dict[str, Any]
@@ -39,11 +39,27 @@ class StepInput(insightconnect_plugin_runtime.Input):
         """Leaves the judgement to SentryAction.given."""
 
 
+class StepOutput(insightconnect_plugin_runtime.Output):
+    """The output that an action gives to the runtime, which calls `validate` after `run`."""
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__(schema)
+        self._judge = Judge(schema)
+
+    def validate(self, parameters: Any) -> None:
+        """:raises ValidationError: the output is not what the schema declares"""
+        if refusal := self._judge.refusal(parameters):
+            raise refusal
+
+
 class SentryAction(insightconnect_plugin_runtime.Action):
     """An action whose inputs are read, and whose output is shaped, by its generated schemas."""
 
     def __init__(self, name: str, description: str, input: Any, output: Any) -> None:
-        super().__init__(name=name, description=description, input=StepInput(input.schema), output=output)
+        super().__init__(
+            name=name, description=description, input=StepInput(input.schema), output=StepOutput(output.schema)
+        )
+        self._judge = Judge(self.input.schema)
 
     def given(self, params: Any, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
         """The inputs that were given, in their declared types.
@@ -51,7 +67,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
         :param canonical: for an input with several shapes, what brings it into the one that the schema declares
         :raises PluginException: the schema refuses them
         """
-        return read_params(params, self.input.schema, canonical)
+        return read_params(params, self._judge, canonical)
 
     def answer(self, output: Params) -> Params:
         """The output in its declared types: nulls left out, numbers as text where the schema has texts."""
@@ -59,7 +75,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
         return shaped
 
 
-def read_params(params: Any, schema: Schema, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
+def read_params(params: Any, judge: Judge, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
     """Inputs of a step or a connection: without those left blank, shaped by the schema and judged by it.
 
     InsightConnect sends "" for a text input that a person left blank.
@@ -73,9 +89,8 @@ def read_params(params: Any, schema: Schema, canonical: Mapping[str, Callable[[A
         value = given.strip() if isinstance(given, str) else given
         if value not in ("", None):
             filled[name] = canonical[name](value) if name in canonical else value
-    shaped: Params = conform(filled, schema)
-    # jsonschema.validate would check the schema itself each time, which takes longer than all the rest of a step.
-    if error := best_match(Draft202012Validator(schema).iter_errors(shaped)):
+    shaped: Params = conform(filled, judge.schema)
+    if error := judge.refusal(shaped):
         raise input_error(_refusal(error), "Correct this input of the step and run it again.")
     return shaped
 
