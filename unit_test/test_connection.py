@@ -6,6 +6,7 @@ import unittest
 from insightconnect_plugin_runtime.exceptions import APIException, ConnectionTestException, PluginException
 
 from komand_sentry.connection import Connection
+from unit_test import faults
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import SandboxTestCase, connection_to, run_action
 
@@ -87,6 +88,13 @@ class TestWhatElseAnswers(unittest.TestCase):
                 "Sentry 9.1.2",
             ),
             ([("GET", "/api/client-config/", Answer(503)), ("GET", "/auth/login/", Answer(503))], None),
+            (
+                [
+                    ("GET", "/api/client-config/", Answer(play=faults.reset)),
+                    ("GET", "/api/client-config/", Answer(body=config)),
+                ],
+                "Sentry 23.7.1",
+            ),
         ):
             with self.subTest(version), ScriptedServer(identity, projects, *script) as server:
                 report = connection_to(server.base).test()

@@ -60,7 +60,8 @@ class Sender:
             tries += 1
             wait = wait_before_retry(request, outcome, tries, self._budget.clock.now(), self._jitter())
             self._budget.charge(seconds, failed=wait is not None or isinstance(outcome, Unreachable))
-            if wait is None or tries >= most_tries or not self._budget.allows(wait):
+            # A try that needs no wait makes up for a connection that had gone stale, and does not count.
+            if wait is None or (wait and tries >= most_tries) or not self._budget.allows(wait):
                 return self._finished(outcome, effort, wait)
             if wait:
                 self.say(f"Waiting {wait:.1f} s before try {tries + 1}: {happening(request.host, outcome)}")
