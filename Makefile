@@ -5,10 +5,10 @@ PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
-CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak image_test tools/validate.py
+CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak bench image_test tools/validate.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sandbox test e2e judge soak validate image image-test export docs docs-check icons audit packages-check check format-check lint types refresh refresh-check clean
+.PHONY: help setup demo sandbox test e2e judge soak bench validate image image-test export docs docs-check icons audit packages-check check format-check lint types refresh refresh-check clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ judge: .venv/ready .venv-npm/ready .venv-bugsink/ready ## sandbox and events jud
 
 soak: .venv/ready ## under load and faults: no event is lost or doubled, no issue left out, the HTTP mode does not grow
 	.venv/bin/python -m soak
+
+bench: .venv/ready ## what a step costs, beside the least it could cost and the usual way (QUICK=1: in a minute)
+	@# As in the image: with bytecode, and with output that is buffered.
+	@env -u PYTHONUNBUFFERED -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m bench $(if $(QUICK),--quick)
 
 validate: .venv-tools/ready ## every validator of the plugin generator that needs no network
 	@.venv-tools/bin/python tools/validate.py

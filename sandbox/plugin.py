@@ -74,16 +74,20 @@ class PluginServer:
     """The plugin in HTTP mode, as a process on a free port, for the time of a `with` block.
 
     `pid` is the process that holds the port; its child does the work.
+
+    :param options: of the runtime's command `http`
     """
 
-    def __init__(self, argv: Sequence[str] = LOCAL) -> None:
+    def __init__(
+        self, argv: Sequence[str] = LOCAL, options: Sequence[str] = (), environment: Mapping[str, str] = ENVIRONMENT
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.base = f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            [*argv, "http", "--port", str(port)],
-            env=ENVIRONMENT,
+            [*argv, "http", "--port", str(port), *options],
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

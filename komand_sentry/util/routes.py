@@ -33,8 +33,10 @@ Segments = tuple[str, ...]
 
 def is_route_missing(response: Response) -> bool:
     """Whether the server does not have the endpoint. Of an object that it does not have it says so in JSON."""
+    if response.status != 404:
+        return False
     answer = json_of(response)
-    return response.status == 404 and not (isinstance(answer, dict) and "detail" in answer)
+    return not (isinstance(answer, dict) and "detail" in answer)
 
 
 def is_gone(response: Response) -> bool:

@@ -19,6 +19,8 @@ class _Misfit:
 
 
 _MISFIT = _Misfit()
+_ABSENT = object()
+_PLAIN_TYPES: dict[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool}
 _TRUE = ("true", "1", "yes")
 _FALSE = ("false", "0", "no")
 _LONGEST_NUMBER = 40
@@ -91,7 +93,7 @@ class _Compiler:
         return self._by_name[name]
 
     def _object(self, declared: dict[str, Schema]) -> _Fit:
-        fits = [(key, self.fit(schema)) for key, schema in declared.items()]
+        fits = [(key, _plain_type(schema), self.fit(schema)) for key, schema in declared.items()]
         drop_misfits = self._drop_misfits
 
         def fit(value: Any) -> Any:
@@ -99,10 +101,10 @@ class _Compiler:
             if isinstance(shaped, _Misfit):
                 return shaped
             is_copy = shaped is not value
-            for key, fit_item in fits:
-                if key not in shaped:
+            for key, plain_type, fit_item in fits:
+                item = shaped.get(key, _ABSENT)
+                if type(item) is plain_type or item is _ABSENT:
                     continue
-                item = shaped[key]
                 fitted = _MISFIT if item is None else fit_item(item)
                 if fitted is item or (fitted is _MISFIT and item is not None and not drop_misfits):
                     continue
@@ -135,6 +137,11 @@ class _Compiler:
             return given if is_same else shaped
 
         return fit
+
+
+def _plain_type(schema: Schema) -> type | None:
+    """The type of a value that fits as it is, at a glance. Most do."""
+    return _PLAIN_TYPES.get(schema.get("type", ""))
 
 
 def _as_given(value: Any) -> Any:

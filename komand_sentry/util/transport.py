@@ -27,6 +27,7 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 # Of headers, and of what encloses the chunks of a body.
 _MOST_FRAMING_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+_MOST_HOSTS = 64
 
 
 class _HeadersAsGiven(requests.auth.AuthBase):
@@ -46,6 +47,7 @@ class Transport:
     def __init__(self, ssl_verify: bool = True) -> None:
         self._ssl_verify = ssl_verify
         self._session = _new_session()
+        self._settings: dict[str, Any] = {}
         if not ssl_verify:
             # The connection says so once in the step's log; urllib3 would say it at every request.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -68,18 +70,17 @@ class Transport:
         # the response is read (see _PunctualResponse).
         timeout = urllib3.Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds))
         try:
-            with session.request(
-                request.method,
-                request.url,
-                params=list(request.params),
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=cast(Any, timeout),
-                allow_redirects=False,
-                stream=True,
-                # Given with each request, because REQUESTS_CA_BUNDLE would win over a False of the session.
-                verify=self._ssl_verify,
-            ) as answer:
+            prepared = session.prepare_request(
+                requests.Request(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    data=request.body,
+                    params=list(request.params),
+                )
+            )
+            settings = self._settings_for(session, request)
+            with session.send(prepared, timeout=cast(Any, timeout), allow_redirects=False, **settings) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, _read_body(answer))
         except (
@@ -90,6 +91,20 @@ class Transport:
             ValueError,
         ) as error:
             raise _unreachable(error) from None
+
+    def _settings_for(self, session: requests.Session, request: Request) -> Any:
+        """What the environment says of proxies and certificates, looked up once for each host: requests itself would
+        go through all of the environment at every request.
+        """
+        origin = request.url.partition("://")[0] + "://" + request.host
+        known = self._settings.get(origin)
+        if known is None:
+            if len(self._settings) >= _MOST_HOSTS:
+                self._settings.clear()
+            # Verification is given here, because REQUESTS_CA_BUNDLE would win over a False of the session.
+            known = session.merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
+            self._settings[origin] = known
+        return known
 
 
 def _read_body(answer: requests.Response) -> bytes:
