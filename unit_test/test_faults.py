@@ -549,7 +549,8 @@ def table() -> Iterator[str]:
     for fault in (*final, *transient, *FAULTS):
         rows: dict[tuple[str, int, float], list[str]] = {}
         for action in fault.actions:
-            if fault.name not in ("status 404", "status 410") or action == LIST:
+            # Where an endpoint is missing or gone the action goes on at another, as test_routes.py plays.
+            if fault.name != "status 410" and (fault.name != "status 404" or action != SUBMIT):
                 outcome = run_fault(fault, action)
                 cause = NAMES.sub("...", outcome.exception["cause"])
                 rows.setdefault((cause, len(outcome.received), outcome.waited), []).append(action)
