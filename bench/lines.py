@@ -131,9 +131,11 @@ def as_markdown(lines: Sequence[Line]) -> str:
     against = ["| | to the floor | target | the naive way to it | target |", "|---|---|---|---|---|"]
     growth = ["| | time | memory | target |", "|---|---|---|---|"]
     for line in lines:
-        if time := line.target("time"):
+        if memory := line.target("memory"):
             size = line.contender.removeprefix(f"{PLUGIN}, ")
-            growth.append(f"| {line.row}, {size} | {_judged(time)} | {_judged(line.target('memory'))} | {time.words} |")
+            growth.append(
+                f"| {line.row}, {size} | {_judged(line.target('time'))} | {_judged(memory)} | {memory.words} |"
+            )
         elif line.contender == PLUGIN and line.to_floor is not None:
             floor, naive = line.target(FLOOR), line.target(NAIVE)
             shown = (_times(line.to_floor), _words(floor), _times(line.to_naive), _words(naive))

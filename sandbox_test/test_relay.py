@@ -17,9 +17,11 @@ from sentry_relay.processing import StoreNormalizer
 from e2e.test_submit_event import SHAPES, TAGS
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
 from komand_sentry.util.event_payload import canonical_event, ready_event
+from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import read_params
 from sandbox.plugin import Json
 
+JUDGE = Judge(SubmitEventInput.schema)
 EXAMPLES = 2000
 EVENT_ID = "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"
 DEFINITIONS: Json = SubmitEventInput.schema["definitions"]
@@ -89,7 +91,7 @@ EVENTS = objects_of(DEFINITIONS["EventJSON"]["properties"])
 def sent(event: Json) -> Json:
     """What the plugin sends for an event_json, by the functions that its action uses."""
     params = {"dsn": "https://0123@h.example/1", "event_json": event}
-    shaped = read_params(params, SubmitEventInput.schema, {"event_json": canonical_event})["event_json"]
+    shaped = read_params(params, JUDGE, {"event_json": canonical_event})["event_json"]
     event = json.loads(json.dumps(ready_event(shaped, EVENT_ID, datetime.now(UTC)), allow_nan=False))
     return dict(event)
 
