@@ -7,6 +7,15 @@ import threading
 
 from . import Faults, Sandbox
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
+
+def stop(*_: object) -> None:
+    """Ends the process in good order, once: a second signal on the heels of the first must not disturb that."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="sandbox", description="A small Sentry on loopback.")
@@ -15,15 +24,14 @@ def main() -> None:
     parser.add_argument("--database", default=":memory:", help="a file that keeps everything; in memory by default")
     parser.add_argument("--faults", type=float, default=0.0, help="the share of requests that fail, such as 0.3")
     options = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    for number in STOPPING:
+        signal.signal(number, stop)
     faults = Faults(options.faults, random.randrange(2**32))  # noqa: S311 - any seed will do
     with Sandbox(options.database, options.port, options.host, record=False, faults=faults) as sandbox:
         for key, value in sandbox.env.items():
             print(f"{key}={value}")
         print("READY=1", flush=True)
-        stopped.wait()
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
