@@ -134,6 +134,10 @@ class ShapeTest(EventTest):
                 {"headers": [["A", "a"], ["B", "b"], ["A", "c"], ["A", "d"]]},
                 {"headers": {"A": ["a", "c", "d"], "B": "b"}},
             ),
+            (
+                {"headers": [["A", ["a", "b"]], ["A", "c"], ["B", ["b"]]]},
+                {"headers": {"A": ["a", "b", "c"], "B": ["b"]}},
+            ),
             ({"cookies": "a=1; b=%20x=y;; c"}, {"cookies": {"a": "1", "b": " x=y", "c": ""}}),
             ({"cookies": [["a", "1"], ["b", None]]}, {"cookies": {"a": "1", "b": None}}),
             ({"cookies": {"a": "1"}}, {"cookies": {"a": "1"}}),

@@ -212,12 +212,20 @@ def _cookies(header: str) -> dict[str, str]:
 
 def _headers(pairs: list[Any]) -> Any:
     """Header pairs as an object; a header that comes several times has a list of values, which Sentry joins."""
-    merged: dict[str, list[Any]] = {}
+    merged: dict[str, Any] = {}
+    repeated = set()
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
             return pairs
-        merged.setdefault(pair[0], []).append(pair[1])
-    return {name: values[0] if len(values) == 1 else values for name, values in merged.items()}
+        name, value = pair
+        if name not in merged:
+            merged[name] = value
+            continue
+        if name not in repeated:
+            repeated.add(name)
+            merged[name] = [*merged[name]] if isinstance(merged[name], list) else [merged[name]]
+        merged[name].append(value)
+    return merged
 
 
 _SHAPES = {
