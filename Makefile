@@ -45,8 +45,7 @@ soak: .venv/ready ## under load and faults: no event is lost or doubled, no issu
 	.venv/bin/python -m soak
 
 bench: .venv/ready ## what a step costs, beside the least it could cost and the usual way (QUICK=1: in a minute)
-	@# As in the image: with bytecode, and with output that is buffered.
-	@env -u PYTHONUNBUFFERED -u PYTHONDONTWRITEBYTECODE .venv/bin/python -m bench $(if $(QUICK),--quick)
+	@.venv/bin/python -m bench $(if $(QUICK),--quick)
 
 validate: .venv-tools/ready ## every validator of the plugin generator that needs no network
 	@.venv-tools/bin/python tools/validate.py

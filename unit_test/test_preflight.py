@@ -3,11 +3,10 @@ import unittest
 from dataclasses import replace
 from typing import Any
 
+from komand_sentry.util.errors import MOST_LISTED, listed
 from komand_sentry.util.preflight import (
     ACTION_SCOPES,
-    MOST_SHOWN,
     Preflight,
-    listed,
     project_names,
     scopes_of,
     user_of,
@@ -107,13 +106,13 @@ class PreflightTest(unittest.TestCase):
                     self.assertTrue(line.isprintable(), line)
 
     def test_long_lists_are_shown_in_part(self) -> None:
-        names = tuple(f"p{number}" for number in range(MOST_SHOWN + 3))
+        names = tuple(f"p{number}" for number in range(MOST_LISTED + 3))
         for count, text in (
             (0, "none"),
             (1, "p0"),
-            (MOST_SHOWN, ", ".join(names[:MOST_SHOWN])),
-            (MOST_SHOWN + 1, f"{', '.join(names[:MOST_SHOWN])} and 1 more"),
-            (MOST_SHOWN + 3, f"{', '.join(names[:MOST_SHOWN])} and 3 more"),
+            (MOST_LISTED, ", ".join(names[:MOST_LISTED])),
+            (MOST_LISTED + 1, f"{', '.join(names[:MOST_LISTED])} and 1 more"),
+            (MOST_LISTED + 3, f"{', '.join(names[:MOST_LISTED])} and 3 more"),
         ):
             with self.subTest(count):
                 self.assertEqual(listed(names[:count]), text)

@@ -15,6 +15,7 @@ from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Response, Unreac
 
 LONGEST_WORDS = 500
 LONGEST_NAME = 100
+MOST_LISTED = 20
 # A shorter one is none of Sentry's, and without it the rest of the words could not be read.
 LEAST_SECRET = 5
 # Each looks at a character once, so that no body takes long.
@@ -214,6 +215,13 @@ def shown(text: str) -> str:
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}..."
 
 
+def listed(items: tuple[str, ...]) -> str:
+    """Texts of a server as they can stand in a message: the first of them, and how many more there are."""
+    more = len(items) - MOST_LISTED
+    rest = f" and {more} more" if more > 0 else ""
+    return (", ".join(map(shown, items[:MOST_LISTED])) or "none") + rest
+
+
 def input_error(cause: str, assistance: str) -> PluginException:
     """An error of the step's own input. Neither text may quote a secret."""
     return PluginException(cause=cause, assistance=assistance)
@@ -259,7 +267,7 @@ def useless_token(scopes: tuple[str, ...], organization_token: bool) -> PluginEx
         cause=f"Sentry accepts the token, but it allows neither to list nor to update issues.{kind}",
         assistance="Give the connection a user token or the token of an internal integration, with the scopes "
         "event:read (for listing) and event:write (for updating).",
-        data=f"Scopes of the token: {', '.join(shown(scope) for scope in scopes[:20]) or 'none'}",
+        data=f"Scopes of the token: {listed(scopes)}",
     )
 
 

@@ -7,8 +7,6 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from insightconnect_plugin_runtime.exceptions import PluginException
-
 from komand_sentry.util import errors
 from komand_sentry.util.dsn import DSN, MalformedDSN, parse_dsn
 from komand_sentry.util.errors import Target, shown
@@ -109,9 +107,12 @@ def outgoing_event(event: Event, now: datetime) -> OutgoingEvent:
 
     :raises PluginException: it cannot be sent
     """
+    if not has_content(event):
+        raise errors.input_error(
+            "The event holds no content.",
+            'Give the event_json at least a message or an exception, as in {"message": "Pump P-2 stopped"}.',
+        )
     try:
-        if not has_content(event):
-            raise _no_content()
         event = ready_event(event, uuid.uuid4().hex, now)
         body = event_json(event)
     except MalformedEventID:
@@ -130,10 +131,3 @@ def outgoing_event(event: Event, now: datetime) -> OutgoingEvent:
             "Shorten extra, breadcrumbs, contexts or stack traces, or leave some of them out.",
         )
     return OutgoingEvent(event["event_id"], now, body)
-
-
-def _no_content() -> PluginException:
-    return errors.input_error(
-        "The event holds no content.",
-        'Give the event_json at least a message or an exception, as in {"message": "Pump P-2 stopped"}.',
-    )

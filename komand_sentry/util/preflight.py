@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from komand_sentry.util.errors import shown
+from komand_sentry.util.errors import listed, shown
 from komand_sentry.util.token import TokenKind
 
 READ = ("event:read", "event:write", "event:admin")
@@ -16,7 +16,6 @@ ACTION_SCOPES: dict[str, tuple[str, ...]] = {
     "list_issue_events": READ,
     "update_issue": WRITE,
 }
-MOST_SHOWN = 20
 _VERSION = re.compile(r'"version":\s*\{[^{}]*"current":\s*"([0-9A-Za-z.+_-]{1,40})"')
 
 
@@ -89,11 +88,6 @@ def project_names(projects: list[Any]) -> tuple[str, ...]:
 def _slug(value: Any) -> str:
     slug = value.get("slug") if isinstance(value, dict) else None
     return slug if isinstance(slug, str) else ""
-
-
-def listed(items: tuple[str, ...]) -> str:
-    more = len(items) - MOST_SHOWN
-    return (", ".join(shown(item) for item in items[:MOST_SHOWN]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def version_in(page: str) -> str:

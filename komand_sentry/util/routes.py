@@ -17,7 +17,7 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util import errors
 from komand_sentry.util.address import IssueReference
-from komand_sentry.util.errors import Target, shown
+from komand_sentry.util.errors import Target, listed, shown
 from komand_sentry.util.exchange import Params, Response
 from komand_sentry.util.web_api import WebAPI, json_of
 
@@ -89,7 +89,7 @@ class IssueRoute:
         slugs = self.api.organizations()
         if len(slugs) == 1:
             return slugs[0]
-        seen = f"It sees {', '.join(map(shown, slugs[:MOST_ORGANIZATIONS]))}." if slugs else ""
+        seen = f"It sees {listed(slugs)}." if slugs else ""
         raise errors.input_error(
             f"The short ID {shown(self.reference.issue_id)} does not tell its organization, nor does the token.",
             f"Give the organization_slug, the issue's permalink, or its numeric ID. {seen}".strip(),
@@ -129,14 +129,14 @@ class IssueRoute:
         if method != "GET" and len(paths) > 1:
             paths = [path for path in paths if self.api.ask("GET", path).is_success]
             if len(paths) > 1:
-                raise self._ambiguous([path[1] for path in paths])
+                raise self._ambiguous(tuple(path[1] for path in paths))
         for path in paths:
             self.api.say(f"{name}: trying organization {shown(path[1])} (an organization_slug saves the search)")
             yield path
 
-    def _ambiguous(self, slugs: list[str]) -> PluginException:
+    def _ambiguous(self, slugs: tuple[str, ...]) -> PluginException:
         return errors.input_error(
-            f"There is an issue {self.reference.issue_id} in each of the organizations {', '.join(map(shown, slugs))}.",
+            f"There is an issue {self.reference.issue_id} in each of the organizations {listed(slugs)}.",
             "Regions of Sentry count their issues alike. Give the organization_slug of the one that is meant.",
         )
 

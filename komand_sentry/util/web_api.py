@@ -50,8 +50,7 @@ class WebAPI:
 
         :raises PluginException: the server was not reached, or an address would hold the token
         """
-        texts = (*segments, *(value for _, value in params))
-        if len(self.token) >= LEAST_TOKEN and any(self.token in text for text in texts):
+        if any(self._is_told_by(text) for text in (*segments, *(value for _, value in params))):
             raise errors.input_error(
                 "An input of the step holds the token of the connection.",
                 "Addresses stand in the logs of servers and proxies, so a token must not get into one. Give the token "
@@ -83,7 +82,11 @@ class WebAPI:
         :raises PluginException: the server was not reached
         """
         slugs = slugs_of(self.ask("GET", ("organizations",)))
-        return tuple(slug for slug in slugs if is_segment(slug) and self.token not in slug)
+        return tuple(slug for slug in slugs if is_segment(slug) and not self._is_told_by(slug))
+
+    def _is_told_by(self, text: str) -> bool:
+        """Whether the text holds the token, and so must stand in no address."""
+        return len(self.token) >= LEAST_TOKEN and self.token in text
 
 
 def reached(sender: Sender, request: Request) -> Response:
