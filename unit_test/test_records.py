@@ -1,3 +1,4 @@
+import copy
 import json
 import time
 import unittest
@@ -7,6 +8,7 @@ from jsonschema import validate
 
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
+from komand_sentry.util.exchange import Response
 from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.shape import conform
 
@@ -46,13 +48,13 @@ EVENT_2026: Record = json.loads("""{
 
 
 def issue_out(raw: Record) -> Any:
-    output = conform({"issues": [issue_record(raw)]}, ListProjectIssuesOutput.schema, drop_misfits=True)
+    output = conform({"issues": [issue_record(copy.deepcopy(raw))]}, ListProjectIssuesOutput.schema, is_output=True)
     validate(output, ListProjectIssuesOutput.schema)
     return output["issues"][0]
 
 
 def event_out(raw: Record) -> Any:
-    output = conform({"events": [event_record(raw)]}, ListIssueEventsOutput.schema, drop_misfits=True)
+    output = conform({"events": [event_record(copy.deepcopy(raw))]}, ListIssueEventsOutput.schema, is_output=True)
     validate(output, ListIssueEventsOutput.schema)
     return output["events"][0]
 
@@ -156,3 +158,19 @@ class EventTest(unittest.TestCase):
         for given, tag in dialects:
             with self.subTest(given):
                 self.assertEqual(event_out({"tags": [given]}), {"tags": [tag]})
+
+
+class MemoryTest(unittest.TestCase):
+    def test_what_many_issues_have_alike_is_in_memory_once(self) -> None:
+        body = b'[{"level": "fatal", "project": {"slug": "pump"}, "stats": {"24h": [[1785600000, 999]]}}]'
+        one, other = (issue_record(Response(200, {}, body).json()[0]) for _ in range(2))
+        self.assertEqual(one, json.loads(body)[0])
+        self.assertIs(one["level"], other["level"])
+        self.assertIs(one["project"]["slug"], other["project"]["slug"])
+        for first, second in zip(one["stats"]["24h"][0], other["stats"]["24h"][0], strict=True):
+            self.assertIs(first, second)
+
+    def test_integers_are_read_as_they_are_however_many_and_long(self) -> None:
+        numbers = [*range(-5_000, 5_000), 2**63, -(2**64), 10**40]
+        for _ in range(2):
+            self.assertEqual(Response(200, {}, json.dumps(numbers).encode()).json(), numbers)

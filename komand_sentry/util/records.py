@@ -1,14 +1,19 @@
 """Sentry's records, brought from the dialects of its versions (9 of 2018 to 2026) to one.
 
-What is only a matter of null or of type is left to the output schema's own conforming (see shape.py).
+A record is changed itself, since thousands of copies would take their time and their memory. What is only a matter of
+null or of type is left to the output schema's own conforming (see shape.py).
 """
 
 import html
 import re
+import sys
 from typing import Any
 
 Record = dict[str, Any]
 
+# Where the issues of a listing have one of a few texts each.
+_ALIKE = ("level", "status", "substatus", "platform", "type", "issueType", "issueCategory", "priority")
+_ALIKE_IN_PROJECT = ("id", "name", "slug", "platform")
 # Each looks at a character once, so that no text takes long.
 _ANCHOR = re.compile(r"<a(?=\s)(?P<attributes>[^<>]*)>", re.I)
 _HREF = re.compile(r"""(?<![\w-])href\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
@@ -16,28 +21,36 @@ _ANCHOR_END = re.compile(r"</a\s*>", re.I)
 _TAG = re.compile(r"<[^<>]*>")
 
 
-def issue_record(raw: Record) -> Record:
+def issue_record(record: Record) -> Record:
     """An issue as the plugin returns it: https://docs.sentry.io/api/events/retrieve-an-issue/
 
     `assignedTo` is {type, id, name, email}, `annotations` are {displayName, url}; the rest stands as Sentry sent it.
     """
-    record = dict(raw)
     if "assignedTo" in record:
         record["assignedTo"] = _actor(record["assignedTo"])
     if isinstance(record.get("annotations"), list):
         record["annotations"] = [_annotation(annotation) for annotation in record["annotations"]]
+    _share_texts(record, _ALIKE)
+    if isinstance(record.get("project"), dict):
+        _share_texts(record["project"], _ALIKE_IN_PROJECT)
     return record
 
 
-def event_record(raw: Record) -> Record:
+def event_record(record: Record) -> Record:
     """An event as the plugin returns it: https://docs.sentry.io/api/events/list-an-issues-events/
 
     `tags` are {key, value}, with a `query` where Sentry names one; very old servers send them as pairs.
     """
-    record = dict(raw)
     if isinstance(record.get("tags"), list):
         record["tags"] = [_tag(tag) for tag in record["tags"]]
     return record
+
+
+def _share_texts(record: Record, keys: tuple[str, ...]) -> None:
+    """Has equal texts of all records be one text in memory."""
+    for key in keys:
+        if type(text := record.get(key)) is str:
+            record[key] = sys.intern(text)
 
 
 def _actor(value: Any) -> Any:

@@ -26,16 +26,17 @@ _FALSE = ("false", "0", "no")
 _LONGEST_NUMBER = 40
 
 
-def conform(value: Any, schema: Schema, drop_misfits: bool = False) -> Any:
-    """The value in the shape of the schema. What was given is not changed; what needs no change is the same object.
+def conform(value: Any, schema: Schema, is_output: bool = False) -> Any:
+    """The value in the shape of the schema.
 
     At keys that the schema declares: nulls are left out, a number stands as text where a text is declared (and the
     reverse), a single value becomes a list of one, a list of pairs an object.
 
-    :param drop_misfits: leave out what cannot be brought into shape, so that the result is valid. Otherwise it stays
-        as it is, for the schema to refuse.
+    :param is_output: of a step, to which it belongs: it is changed itself, and what cannot be brought into shape is
+        left out, so that the result is valid. Of an input nothing is changed, what needs no change is the same object
+        in the result, and what cannot be brought into shape stays as it is, for the schema to refuse.
     """
-    shaped = _fit_for(schema, drop_misfits)(value)
+    shaped = _fit_for(schema, is_output)(value)
     return value if isinstance(shaped, _Misfit) else shaped
 
 
@@ -46,21 +47,21 @@ _FITS: dict[tuple[int, bool], tuple[Schema, _Fit]] = {}
 _MOST_FITS = 64
 
 
-def _fit_for(schema: Schema, drop_misfits: bool) -> _Fit:
+def _fit_for(schema: Schema, is_output: bool) -> _Fit:
     """The schema as a function, made once: reading it anew for each of thousands of records takes far longer."""
-    key = (id(schema), drop_misfits)
+    key = (id(schema), is_output)
     known = _FITS.get(key)
     if known is None:
         if len(_FITS) >= _MOST_FITS:
             _FITS.clear()
-        known = _FITS[key] = (schema, _Compiler(schema.get("definitions", {}), drop_misfits).fit(schema))
+        known = _FITS[key] = (schema, _Compiler(schema.get("definitions", {}), is_output).fit(schema))
     return known[1]
 
 
 class _Compiler:
-    def __init__(self, definitions: dict[str, Schema], drop_misfits: bool) -> None:
+    def __init__(self, definitions: dict[str, Schema], is_output: bool) -> None:
         self._definitions = definitions
-        self._drop_misfits = drop_misfits
+        self._is_output = is_output
         self._by_name: dict[str, _Fit] = {}
 
     def fit(self, schema: Schema) -> _Fit:
@@ -94,22 +95,22 @@ class _Compiler:
 
     def _object(self, declared: dict[str, Schema]) -> _Fit:
         fits = [(key, _plain_type(schema), self.fit(schema)) for key, schema in declared.items()]
-        drop_misfits = self._drop_misfits
+        is_output = self._is_output
 
         def fit(value: Any) -> Any:
             shaped = value if isinstance(value, dict) else _pairs(value)
             if isinstance(shaped, _Misfit):
                 return shaped
-            is_copy = shaped is not value
+            is_own = is_output or shaped is not value
             for key, plain_type, fit_item in fits:
                 item = shaped.get(key, _ABSENT)
                 if type(item) is plain_type or item is _ABSENT:
                     continue
                 fitted = _MISFIT if item is None else fit_item(item)
-                if fitted is item or (fitted is _MISFIT and item is not None and not drop_misfits):
+                if fitted is item or (fitted is _MISFIT and item is not None and not is_output):
                     continue
-                if not is_copy:
-                    shaped, is_copy = shaped.copy(), True
+                if not is_own:
+                    shaped, is_own = shaped.copy(), True
                 if fitted is _MISFIT:
                     del shaped[key]
                 else:
@@ -122,7 +123,7 @@ class _Compiler:
         fit_item = self.fit(items)
         # Lines of source and the like keep their places; an object that is not there has none.
         null = "" if items.get("type") == "string" else _MISFIT
-        drop_misfits = self._drop_misfits
+        is_output = self._is_output
 
         def fit(value: Any) -> Any:
             given = value if isinstance(value, list) else [value]
@@ -131,7 +132,7 @@ class _Compiler:
                 fitted = null if item is None else fit_item(item)
                 if fitted is not _MISFIT:
                     shaped.append(fitted)
-                elif item is not None and not drop_misfits:
+                elif item is not None and not is_output:
                     shaped.append(item)
             is_same = len(shaped) == len(given) and all(map(operator.is_, shaped, given))
             return given if is_same else shaped

@@ -71,7 +71,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
 
     def answer(self, output: Params) -> Params:
         """The output in its declared types: nulls left out, numbers as text where the schema has texts."""
-        shaped: Params = conform(output, self.output.schema, drop_misfits=True)
+        shaped: Params = conform(output, self.output.schema, is_output=True)
         return shaped
 
 
