@@ -51,12 +51,16 @@ def broken_gzip(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"no zip")
 
 
-def bomb(size: int) -> Play:
-    """A small response that becomes so many bytes when it is decompressed."""
+def bomb(size: int, location: str = "") -> Play:
+    """A small response that becomes so many bytes when it is decompressed.
+
+    :param location: to which it redirects; "" where it is no redirect
+    """
     body = gzip.compress(b" " * size)
 
     def play(handler: BaseHTTPRequestHandler) -> None:
-        send_head(handler, 200, {"Content-Encoding": "gzip", "Content-Length": str(len(body))})
+        headers = {"Content-Encoding": "gzip", "Content-Length": str(len(body)), "Location": location}
+        send_head(handler, 302 if location else 200, headers)
         handler.wfile.write(body)
         handler.close_connection = True
 

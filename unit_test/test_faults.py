@@ -303,6 +303,7 @@ FAULTS: tuple[Fault, ...] = (
     once("not HTTP", Answer(play=faults.no_http), "could not be read"),
     once("broken compression", Answer(play=faults.broken_gzip), "could not be read"),
     once("decompression bomb", Answer(play=faults.bomb(9 * 2**20)), "larger than the plugin takes"),
+    once("bomb in a redirect", Answer(play=faults.bomb(9 * 2**20, location="/api/0/")), "larger than the plugin takes"),
     once("endless body", Answer(play=faults.endless_body), "larger than the plugin takes"),
     once("endless chunk size", Answer(play=faults.endless_chunk_size), "larger than the plugin takes"),
     once("more values than memory", Answer(body=b"[" + b"{}," * 2_600_000 + b"{}]"), NOT_SENTRYS),

@@ -1,56 +1,21 @@
 import threading
 import unittest
+from http.server import BaseHTTPRequestHandler
+from unittest import mock
 
-from komand_sentry.util.exchange import Params, Response
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.util.exchange import Response
+from komand_sentry.util.meanwhile import Chore, meanwhile, work
 from komand_sentry.util.pagination import MOST_PAGES, PAGE_SIZE, Listing, Position
-from komand_sentry.util.reader import Ahead
+from komand_sentry.util.reader import Reader
 from unit_test.faults import send_head
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import connection_to, run_action
 
-FIRST: Params = (("limit", "100"),)
-SECOND: Params = (("limit", "100"), ("cursor", "a"))
+NEXT = {"Link": '<x>; rel="next"; results="true"; cursor="a"'}
 SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
 PATH = "/api/0/projects/acme/pump-station/issues/"
-
-
-class TestAhead(unittest.TestCase):
-    def test_the_next_page_is_got_while_the_present_one_is_read(self) -> None:
-        asked = threading.Event()
-
-        def fetch(params: Params) -> Response:
-            if params == SECOND:
-                asked.set()
-            return Response(200, {}, repr(params).encode())
-
-        before = threading.active_count()
-        with Ahead(fetch) as pages:
-            self.assertEqual(pages.get(FIRST).body, repr(FIRST).encode())
-            pages.ask(SECOND)
-            self.assertTrue(asked.wait(5))
-            self.assertEqual(pages.get(SECOND).body, repr(SECOND).encode())
-        self.assertEqual(threading.active_count(), before)
-
-    def test_a_page_that_is_not_the_one_that_was_asked_for_is_got_itself(self) -> None:
-        fetched: list[Params] = []
-
-        def fetch(params: Params) -> Response:
-            fetched.append(params)
-            return Response(200, {}, repr(params).encode())
-
-        with Ahead(fetch) as pages:
-            pages.ask(SECOND)
-            self.assertEqual(pages.get(FIRST).body, repr(FIRST).encode())
-        self.assertEqual(sorted(fetched), sorted([FIRST, SECOND]))
-
-    def test_the_failure_of_a_page_comes_where_the_page_would(self) -> None:
-        def fetch(params: Params) -> Response:
-            raise LookupError(repr(params))
-
-        with Ahead(fetch) as pages:
-            pages.ask(SECOND)
-            with self.assertRaises(LookupError):
-                pages.get(SECOND)
 
 
 class TestWhatIsSurelyWanted(unittest.TestCase):
@@ -77,19 +42,79 @@ class TestWhatIsSurelyWanted(unittest.TestCase):
         self.assertEqual(PAGE_SIZE, 100)
 
 
+class TestChore(unittest.TestCase):
+    def test_it_is_done_once_at_the_first_opportunity(self) -> None:
+        done: list[int] = []
+        chore = Chore(lambda: done.append(len(done)))
+        with meanwhile(chore.do):
+            self.assertEqual(done, [])
+            work()
+            work()
+        work()
+        self.assertIsNone(chore.result())
+        self.assertEqual(done, [0])
+
+    def test_it_is_done_at_the_latest_when_its_result_is_asked_for(self) -> None:
+        self.assertEqual(Chore(lambda: 7).result(), 7)
+
+    def test_its_failure_is_for_who_asks_for_its_result(self) -> None:
+        def fail() -> None:
+            raise LookupError("no")
+
+        chore = Chore(fail)
+        with meanwhile(chore.do):
+            work()
+        for _ in range(2):
+            with self.assertRaises(LookupError):
+                chore.result()
+
+
 class TestReading(unittest.TestCase):
+    def test_a_page_is_read_while_the_next_one_is_on_its_way(self) -> None:
+        read, waited = threading.Event(), []
+        records_of = Reader._records
+
+        def note(reader: Reader, response: Response) -> object:
+            records = records_of(reader, response)
+            read.set()
+            return records
+
+        def second(handler: BaseHTTPRequestHandler) -> None:
+            waited.append(read.wait(5))
+            send_head(handler, 200, {"Content-Length": "2"})
+            handler.wfile.write(b"[]")
+
+        first = Answer(body=b'[{"id": "1"}]', headers=NEXT)
+        with (
+            mock.patch.object(Reader, "_records", note),
+            ScriptedServer(("GET", PATH, first), ("GET", PATH, Answer(play=second))) as server,
+        ):
+            output = run_action("list_project_issues", connection_to(server.base), SLUGS)
+        self.assertEqual([issue["id"] for issue in output["issues"]], ["1"])
+        self.assertEqual(waited, [True])
+
+    def test_what_is_wrong_with_a_page_comes_before_what_is_wrong_with_the_next(self) -> None:
+        broken = Answer(body=b"{}", headers=NEXT)
+        with (
+            ScriptedServer(("GET", PATH, broken), ("GET", PATH, Answer(status=403))) as server,
+            self.assertRaises(PluginException) as caught,
+        ):
+            run_action("list_project_issues", connection_to(server.base), SLUGS)
+        self.assertIn("is not one of Sentry's", caught.exception.cause)
+        self.assertEqual(len(server.received), 2)
+
     def test_no_page_is_asked_for_before_the_one_before_has_come(self) -> None:
         under_way, most = [0], [0]
 
         def page(number: int) -> Answer:
-            def play(handler: object) -> None:
+            def play(handler: BaseHTTPRequestHandler) -> None:
                 under_way[0] += 1
                 most[0] = max(most[0], under_way[0])
                 link = f'<x>; rel="next"; results="{"true" if number < 4 else "false"}"; cursor="{number}"'
                 body = b'[{"id": "%d"}]' % number
-                send_head(handler, 200, {"Content-Length": str(len(body)), "Link": link})  # type: ignore[arg-type]
+                send_head(handler, 200, {"Content-Length": str(len(body)), "Link": link})
                 under_way[0] -= 1
-                handler.wfile.write(body)  # type: ignore[attr-defined]
+                handler.wfile.write(body)
 
             return Answer(play=play)
 

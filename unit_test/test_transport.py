@@ -52,7 +52,8 @@ class TestFailures(unittest.TestCase):
 
     def test_a_response_is_bounded_in_size_however_it_is_compressed(self) -> None:
         with mock.patch.object(transport_module, "MOST_BODY_BYTES", 2**20):
-            for play in (faults.bomb(2**20 + 1), faults.endless_body, faults.endless_chunk_size):
+            bombs = (faults.bomb(2**20 + 1), faults.bomb(2**20 + 1, location="/elsewhere"))
+            for play in (*bombs, faults.endless_body, faults.endless_chunk_size):
                 with ScriptedServer(("GET", "/", Answer(play=play))) as server:
                     self.assertEqual(self.kind(f"{server.base}/"), "too large")
             with ScriptedServer(("GET", "/", Answer(play=faults.bomb(2**20)))) as server:

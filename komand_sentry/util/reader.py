@@ -1,15 +1,13 @@
 """Reads a listing page by page: https://docs.sentry.io/api/pagination/"""
 
-import contextvars
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
 from urllib.parse import quote
 
 from komand_sentry.util import errors
 from komand_sentry.util.errors import Target
 from komand_sentry.util.exchange import Params, Response
+from komand_sentry.util.meanwhile import Chore, meanwhile
 from komand_sentry.util.pagination import PAGE_SIZE, BrokenListing, Listing, Position, Window, next_cursor
 from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.web_api import WebAPI, json_of
@@ -48,29 +46,49 @@ class Reader:
         """
         _check(params, window)
         listing = Listing(self.kind.id_key, limit=window.limit, position=Position.parse(window.cursor))
-        position = listing.position
-        with Ahead(self.fetch) as pages:
-            while position is not None and not self.api.sender.is_overdue:
-                position = self._add_page(listing, position, params, pages)
-                if position is not None and listing.pages % PAGES_PER_LOG_LINE == 0:
-                    progress = f"page {listing.pages} of {self.target.name}, {len(listing.records)} records so far"
-                    self.api.say(f"Read {progress}")
+        position = self._read_pages(listing, params)
         if listing.truncated and (position is not None or listing.is_as_large_as_may_be):
             reason = "time that a step may take" if position is not None else "size that a list may have"
             self.api.say(f"Stopped at the {reason}: next_cursor goes on in another step")
         self.api.say(f"Read {len(listing.records)} records of {self.target.name} in {listing.pages} page(s)")
         return listing
 
-    def _add_page(self, listing: Listing, position: Position, params: Params, pages: "Ahead") -> Position | None:
-        response = pages.get(self._page(params, position.cursor, listing.page_size(position)))
+    def _read_pages(self, listing: Listing, params: Params) -> Position | None:
+        """:returns: where it had to stop for its time, None where it had not"""
+        position = listing.position
+        response: Response | None = None
+        while position is not None and (response or not self.api.sender.is_overdue):
+            response = response or self.fetch(self._page(params, position.cursor, listing.page_size(position)))
+            position, response = self._add_page(listing, params, response)
+            if position is not None and listing.pages % PAGES_PER_LOG_LINE == 0:
+                progress = f"page {listing.pages} of {self.target.name}, {len(listing.records)} records so far"
+                self.api.say(f"Read {progress}")
+        return position
+
+    def _add_page(
+        self, listing: Listing, params: Params, response: Response
+    ) -> tuple[Position | None, Response | None]:
+        """:returns: where to go on, and the page there if it is at hand"""
         try:
             following = next_cursor(response.header("link"))
             if following and listing.surely_wants(following) and not self.api.sender.is_overdue:
-                pages.ask(self._page(params, following, PAGE_SIZE))
-            page = [self.kind.normalise(record) for record in self._records(response)]
-            return listing.add(page, following, len(response.body))
+                records, ahead = self._records_and(response, self._page(params, following, PAGE_SIZE))
+            else:
+                records, ahead = self._records(response), None
+            return listing.add(records, following, len(response.body)), ahead
         except BrokenListing as problem:
             raise errors.broken_listing(self.target, str(problem), response, self.api.secrets) from None
+
+    def _records_and(self, response: Response, following: Params) -> tuple[list[Record], Response]:
+        """The records of a page, which are read while the page that follows is on its way, and that page."""
+        records = Chore(lambda: self._records(response))
+        with meanwhile(records.do):
+            try:
+                ahead = self.fetch(following)
+            finally:
+                # What is wrong with this page comes before what is wrong with the next one.
+                read = records.result()
+        return read, ahead
 
     def _page(self, params: Params, cursor: str, size: int) -> Params:
         return (*params, (self.kind.size_param, str(size)), *((("cursor", cursor),) if cursor else ()))
@@ -79,34 +97,7 @@ class Reader:
         page = json_of(response)
         if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
             raise self.api.unexpected(self.target, response)
-        return page
-
-
-class Ahead:
-    """Gets pages, the next one while the present one is read. One request is under way at a time, as without it."""
-
-    def __init__(self, fetch: Callable[[Params], Response]) -> None:
-        self._fetch = fetch
-        self._thread: ThreadPoolExecutor | None = None
-        self._asked: tuple[Params, Future[Response]] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._thread:
-            self._thread.shutdown()
-
-    def get(self, params: Params) -> Response:
-        asked, self._asked = self._asked, None
-        return asked[1].result() if asked and asked[0] == params else self._fetch(params)
-
-    def ask(self, params: Params) -> None:
-        """Begins to get the page that `get` will be called for next."""
-        self._thread = self._thread or ThreadPoolExecutor(1)
-        # What the log and the traces of the step know of it goes along.
-        context = contextvars.copy_context()
-        self._asked = params, self._thread.submit(context.run, self._fetch, params)
+        return [self.kind.normalise(record) for record in page]
 
 
 def _check(params: Params, window: Window) -> None:

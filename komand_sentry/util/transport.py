@@ -6,8 +6,8 @@ import re
 import socket
 import ssl
 import time
+from contextlib import closing
 from http.client import RemoteDisconnected
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import requests
@@ -18,6 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError
 
 from komand_sentry.util.exchange import Request, Response, Unreachable
+from komand_sentry.util.meanwhile import work
 
 CONNECT_SECONDS = 10.0
 # As many as the runtime's HTTP mode has threads at most in its usual set-ups, so that each keeps its connection alive.
@@ -28,13 +29,7 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 _MOST_FRAMING_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MOST_HOSTS = 64
-
-
-class _HeadersAsGiven(requests.auth.AuthBase):
-    """Takes the place of the credentials that requests would look up in a .netrc file and put over our own."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
+_HEADERS = {"Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
 
 
 class Transport:
@@ -46,7 +41,7 @@ class Transport:
 
     def __init__(self, ssl_verify: bool = True) -> None:
         self._ssl_verify = ssl_verify
-        self._session = _new_session()
+        self._adapter = _Adapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
         self._settings: dict[str, Any] = {}
         if not ssl_verify:
             # The connection says so once in the step's log; urllib3 would say it at every request.
@@ -61,26 +56,26 @@ class Transport:
         :raises Unreachable: no complete response came
         """
         if not fresh:
-            return self._exchange(self._session, request, seconds)
-        with _new_session() as session:
-            return self._exchange(session, request, seconds)
+            return self._exchange(self._adapter, request, seconds)
+        with closing(_Adapter()) as adapter:
+            return self._exchange(adapter, request, seconds)
 
-    def _exchange(self, session: requests.Session, request: Request, seconds: float) -> Response:
+    def _exchange(self, adapter: HTTPAdapter, request: Request, seconds: float) -> Response:
         # `total` counts from the beginning of the request, and what is left of it becomes the socket's timeout before
         # the response is read (see _PunctualResponse).
         timeout = urllib3.Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds))
+        prepared = requests.PreparedRequest()
         try:
-            prepared = session.prepare_request(
-                requests.Request(
-                    request.method,
-                    request.url,
-                    headers=dict(request.headers),
-                    data=request.body,
-                    params=list(request.params),
-                )
+            prepared.prepare(
+                request.method,
+                request.url,
+                headers={**_HEADERS, **request.headers},
+                data=request.body,
+                params=list(request.params),
             )
-            settings = self._settings_for(session, request)
-            with session.send(prepared, timeout=cast(Any, timeout), allow_redirects=False, **settings) as answer:
+            # A session would read the body of a redirect before its size could be counted, keep cookies, and put the
+            # credentials of a .netrc file over our own.
+            with adapter.send(prepared, timeout=cast(Any, timeout), **self._settings_for(request)) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, _read_body(answer))
         except (
@@ -92,17 +87,16 @@ class Transport:
         ) as error:
             raise _unreachable(error) from None
 
-    def _settings_for(self, session: requests.Session, request: Request) -> Any:
-        """What the environment says of proxies and certificates, looked up once for each host: requests itself would
-        go through all of the environment at every request.
+    def _settings_for(self, request: Request) -> Any:
+        """What the environment says of proxies and certificates, looked up once for each host: that goes through all
+        of the environment.
         """
         origin = request.url.partition("://")[0] + "://" + request.host
         known = self._settings.get(origin)
         if known is None:
             if len(self._settings) >= _MOST_HOSTS:
                 self._settings.clear()
-            # Verification is given here, because REQUESTS_CA_BUNDLE would win over a False of the session.
-            known = session.merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
+            known = requests.Session().merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
             self._settings[origin] = known
         return known
 
@@ -169,7 +163,10 @@ class _PunctualSocket:
 
 
 class _PunctualResponse(http.client.HTTPResponse):
+    """Made when the request has been sent."""
+
     def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
+        work()
         super().__init__(cast(socket.socket, _PunctualSocket(sock)), *more, **named)
 
 
@@ -205,15 +202,6 @@ class _Adapter(HTTPAdapter):
 
 def _make_punctual(manager: urllib3.PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    session.auth = _HeadersAsGiven()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
-    return session
 
 
 def _unreachable(error: Exception) -> Unreachable:
