@@ -1,6 +1,5 @@
 import time
 import unittest
-from dataclasses import replace
 from typing import Any
 
 from komand_sentry.util.errors import MOST_LISTED, listed
@@ -40,7 +39,7 @@ class PreflightTest(unittest.TestCase):
             (None, ACTIONS.keys()),
         ):
             with self.subTest(scopes):
-                report = replace(REPORT, scopes=scopes)
+                report = REPORT._replace(scopes=scopes)
                 self.assertEqual({action for action in ACTIONS if report.allows(action)}, {*allowed})
                 self.assertIs(report.is_useless, {*allowed} == {"submit_event"})
                 self.assertEqual(report.output()["actions"], {action: action in allowed for action in ACTIONS})
@@ -62,13 +61,13 @@ class PreflightTest(unittest.TestCase):
         )
 
     def test_the_report_for_a_person_tells_what_is_not_known_from_what_is_not_there(self) -> None:
-        unknown = replace(REPORT, version="", user="", scopes=None, projects=None).lines()
+        unknown = REPORT._replace(version="", user="", scopes=None, projects=None).lines()
         self.assertIn("Server: https://sentry.example.com, its version not told", unknown)
         self.assertIn("User: none", unknown)
         self.assertIn("Scopes: not told by the server", unknown)
         self.assertIn("Projects: not told, the token may not list them", unknown)
         self.assertIn("update_issue: not known, the server does not tell the scopes", unknown)
-        nothing = replace(REPORT, scopes=(), projects=()).lines()
+        nothing = REPORT._replace(scopes=(), projects=()).lines()
         self.assertIn("Scopes: none", nothing)
         self.assertIn("Projects: none", nothing)
         self.assertIn("list_issue_events: NOT allowed, the token needs the scope event:read", nothing)
@@ -89,17 +88,17 @@ class PreflightTest(unittest.TestCase):
                 "actions": dict.fromkeys(ACTIONS, True),
             },
         )
-        unknown = replace(REPORT, version="", user="", scopes=None, projects=None).output()
+        unknown = REPORT._replace(version="", user="", scopes=None, projects=None).output()
         self.assertEqual(unknown.keys(), {"success", "server", "token", "actions"})
-        nothing = replace(REPORT, scopes=(), projects=()).output()
+        nothing = REPORT._replace(scopes=(), projects=()).output()
         self.assertEqual((nothing["scopes"], nothing["projects"]), ([], []))
 
     def test_no_server_writes_a_line_of_its_own_into_the_report(self) -> None:
         forged = "a\nupdate_issue: allowed\x1b[2J\u2028"
         for report in (
-            replace(REPORT, user=forged),
-            replace(REPORT, scopes=(forged,)),
-            replace(REPORT, projects=(forged,)),
+            REPORT._replace(user=forged),
+            REPORT._replace(scopes=(forged,)),
+            REPORT._replace(projects=(forged,)),
         ):
             with self.subTest(report):
                 for line in report.lines():

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 DEFAULT_URL = "https://sentry.io"
@@ -74,8 +75,7 @@ def split_url(text: str) -> tuple[SplitResult, str]:
         raise UnusableAddress("its host is not an IPv6 address") from None
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """A Sentry server. `base` is scheme, host, port and path prefix, without a slash at the end."""
 
     base: str

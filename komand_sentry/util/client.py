@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from komand_sentry.util import errors, ingestion, survey
 from komand_sentry.util.address import IssueReference, Server, UnusableAddress, is_in_the_clear, quote_segment
@@ -30,8 +30,7 @@ from komand_sentry.util.web_api import WebAPI, json_of
 MOST_TEST_SECONDS = 20
 
 
-@dataclass(frozen=True)
-class IssueFilter:
+class IssueFilter(NamedTuple):
     """Which issues of a project to list, https://docs.sentry.io/api/events/list-a-projects-issues/
 
     :param query: "" asks for every status
@@ -102,7 +101,7 @@ class SentryClient:
         _check_segments(organization_slug=organization_slug, project_slug=project_slug)
         api = self._api(self.seconds)
         route = ProjectIssuesRoute(api, organization_slug, project_slug, target)
-        return Reader(api, ISSUES, target, route.page).read(issue_filter.params(), window)
+        return Reader(api, ISSUES, target, route.page, issue_filter.params(), window).read()
 
     def list_issue_events(
         self, issue_id: str, environment: str, full: bool, window: Window, organization_slug: str = ""
@@ -122,7 +121,7 @@ class SentryClient:
         api = self._api(self.seconds)
         route = IssueRoute(api, reference, target)
         fetch = functools.partial(route.call, "GET", "events")
-        return Reader(api, EVENTS, target, fetch).read(params, window)
+        return Reader(api, EVENTS, target, fetch, params, window).read()
 
     def update_issue(self, issue_id: str, changes: dict[str, Any], organization_slug: str = "") -> Record:
         """`PUT /organizations/{organization}/issues/{id}/` or `/issues/{id}/` with the attributes to change, and no

@@ -6,8 +6,7 @@ Pure: from a response or a failure to the exception that InsightConnect shows as
 import json
 import math
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
@@ -25,8 +24,7 @@ _LOGIN = re.compile(r"(?<![a-z])(?:(?:log|sign)[ _-]?(?:in|on)|single sign|sso)(
 _WHITE_SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What a request was about, in the words of its error messages.
 
     :param name: such as `issue 123`, with the article where one is needed
@@ -39,8 +37,7 @@ class Target:
     advice: str = "Check the URL of the connection."
 
 
-@dataclass(frozen=True)
-class _Explanation:
+class _Explanation(NamedTuple):
     cause: str
     assistance: str
 

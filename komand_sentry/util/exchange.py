@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 MOST_REDIRECTS = 5
@@ -55,8 +55,7 @@ class Request:
         return self.method in ("GET", "PUT") or self.has_own_id
 
 
-@dataclass(frozen=True)
-class Effort:
+class Effort(NamedTuple):
     """What it took to get a response, or to learn that none comes.
 
     :param requests: how many requests were sent
@@ -77,6 +76,9 @@ class Effort:
         return self.requests - self.redirects
 
 
+_ONE_REQUEST = Effort()
+
+
 @dataclass(frozen=True)
 class Response:
     """What came back. `headers` has lower-case names; `body` is decoded from any content encoding."""
@@ -84,7 +86,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-    effort: Effort = Effort()
+    effort: Effort = _ONE_REQUEST
 
     @property
     def is_success(self) -> bool:
@@ -115,4 +117,4 @@ class Unreachable(Exception):
         super().__init__(f"{kind}: {reason}")
         self.kind = kind
         self.reason = reason
-        self.effort = effort or Effort()
+        self.effort = effort or _ONE_REQUEST

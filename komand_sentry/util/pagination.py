@@ -7,9 +7,12 @@ since servers filter a page after cutting it.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from komand_sentry.util.records import Record
 
 PAGE_SIZE = 100
 # Sentry filters a page after cutting it, so that some may come out empty. So many in a row do not.
@@ -50,8 +53,7 @@ def _cursor_of(url: str) -> str:
         return ""
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """A place in a listing: so many records into the page that the cursor names.
 
     A whole page's end is Sentry's own cursor. Only where a server sent more records than it was asked for does a
@@ -70,12 +72,19 @@ class Position:
         return f"{self.cursor}@{self.skip}" if self.skip else self.cursor
 
 
-@dataclass(frozen=True)
-class Window:
-    """How much of a listing to return, and from where: `limit` 0 is everything, `cursor` "" the beginning."""
+def _as_it_is(record: Record) -> Record:
+    return record
+
+
+class Window(NamedTuple):
+    """How much of a listing to return, and from where: `limit` 0 is everything, `cursor` "" the beginning.
+
+    :param shape: gives each record its final form, and may change it
+    """
 
     limit: int = 0
     cursor: str = ""
+    shape: Callable[[Record], Record] = _as_it_is
 
 
 @dataclass
@@ -89,7 +98,7 @@ class Listing:
     id_key: str
     limit: int = 0
     position: Position | None = field(default_factory=Position)
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set, repr=False)
     _cursors: set[str] = field(default_factory=set, repr=False)
     _barren_pages: int = field(default=0, repr=False)
@@ -123,7 +132,7 @@ class Listing:
         may_go_on = self.pages + 2 < MOST_PAGES and not self._barren_pages and cursor not in self._cursors
         return may_go_on and wanted >= 2 * PAGE_SIZE and cursor != (self.position or Position()).cursor
 
-    def add(self, page: list[dict[str, Any]], following: str | None, size: int = 0) -> Position | None:
+    def add(self, page: list[Record], following: str | None, size: int = 0) -> Position | None:
         """Takes in the page at the present position and the cursor of the one that follows it.
 
         :param size: of the page, in bytes
@@ -156,7 +165,7 @@ class Listing:
     def _is_full(self) -> bool:
         return 0 < self.limit <= len(self.records)
 
-    def _is_repeat(self, record: dict[str, Any]) -> bool:
+    def _is_repeat(self, record: Record) -> bool:
         """Pages are no snapshot: a record that moved back meanwhile comes again on a later page."""
         identity = record.get(self.id_key)
         return identity is not None and str(identity) in self._seen

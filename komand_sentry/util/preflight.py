@@ -1,8 +1,7 @@
 """What a connection test tells: which server answers, what the token is, and which actions it allows."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from komand_sentry.util.errors import listed, shown
 from komand_sentry.util.token import TokenKind
@@ -19,8 +18,7 @@ ACTION_SCOPES: dict[str, tuple[str, ...]] = {
 _VERSION = re.compile(r'"version":\s*\{[^{}]*"current":\s*"([0-9A-Za-z.+_-]{1,40})"')
 
 
-@dataclass(frozen=True)
-class Preflight:
+class Preflight(NamedTuple):
     """
     :param version: of the server, "" where it does not tell
     :param user: whose token it is, "" where it is nobody's

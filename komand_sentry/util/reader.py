@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from komand_sentry.util import errors
@@ -17,8 +18,7 @@ LONGEST_PARAM = 64 * 1024
 PAGES_PER_LOG_LINE = 10
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What is listed: what identifies a record, which parameter sets the size of a page, and the record's dialects."""
 
     id_key: str
@@ -32,47 +32,49 @@ EVENTS = Kind("eventID", "per_page", event_record)
 
 @dataclass(frozen=True)
 class Reader:
-    """:param fetch: gets one page, which is a success"""
+    """:param fetch: gets one page, which is a success
+    :param params: of every page
+    """
 
     api: WebAPI
     kind: Kind
     target: Target
     fetch: Callable[[Params], Response]
+    params: Params
+    window: Window
 
-    def read(self, params: Params, window: Window) -> Listing:
+    def read(self) -> Listing:
         """As many pages as the window takes.
 
         :raises PluginException: see WebAPI.call, an input that cannot be one, or pages that lead nowhere
         """
-        _check(params, window)
-        listing = Listing(self.kind.id_key, limit=window.limit, position=Position.parse(window.cursor))
-        position = self._read_pages(listing, params)
+        _check(self.params, self.window)
+        listing = Listing(self.kind.id_key, limit=self.window.limit, position=Position.parse(self.window.cursor))
+        position = self._read_pages(listing)
         if listing.truncated and (position is not None or listing.is_as_large_as_may_be):
             reason = "time that a step may take" if position is not None else "size that a list may have"
             self.api.say(f"Stopped at the {reason}: next_cursor goes on in another step")
         self.api.say(f"Read {len(listing.records)} records of {self.target.name} in {listing.pages} page(s)")
         return listing
 
-    def _read_pages(self, listing: Listing, params: Params) -> Position | None:
+    def _read_pages(self, listing: Listing) -> Position | None:
         """:returns: where it had to stop for its time, None where it had not"""
         position = listing.position
         response: Response | None = None
         while position is not None and (response or not self.api.sender.is_overdue):
-            response = response or self.fetch(self._page(params, position.cursor, listing.page_size(position)))
-            position, response = self._add_page(listing, params, response)
+            response = response or self.fetch(self._page(position.cursor, listing.page_size(position)))
+            position, response = self._add_page(listing, response)
             if position is not None and listing.pages % PAGES_PER_LOG_LINE == 0:
                 progress = f"page {listing.pages} of {self.target.name}, {len(listing.records)} records so far"
                 self.api.say(f"Read {progress}")
         return position
 
-    def _add_page(
-        self, listing: Listing, params: Params, response: Response
-    ) -> tuple[Position | None, Response | None]:
+    def _add_page(self, listing: Listing, response: Response) -> tuple[Position | None, Response | None]:
         """:returns: where to go on, and the page there if it is at hand"""
         try:
             following = next_cursor(response.header("link"))
             if following and listing.surely_wants(following) and not self.api.sender.is_overdue:
-                records, ahead = self._records_and(response, self._page(params, following, PAGE_SIZE))
+                records, ahead = self._records_and(response, self._page(following, PAGE_SIZE))
             else:
                 records, ahead = self._records(response), None
             return listing.add(records, following, len(response.body)), ahead
@@ -90,14 +92,14 @@ class Reader:
                 read = records.result()
         return read, ahead
 
-    def _page(self, params: Params, cursor: str, size: int) -> Params:
-        return (*params, (self.kind.size_param, str(size)), *((("cursor", cursor),) if cursor else ()))
+    def _page(self, cursor: str, size: int) -> Params:
+        return (*self.params, (self.kind.size_param, str(size)), *((("cursor", cursor),) if cursor else ()))
 
     def _records(self, response: Response) -> list[Record]:
         page = json_of(response)
         if not isinstance(page, list) or not all(isinstance(record, dict) for record in page):
             raise self.api.unexpected(self.target, response)
-        return [self.kind.normalise(record) for record in page]
+        return [self.window.shape(self.kind.normalise(record)) for record in page]
 
 
 def _check(params: Params, window: Window) -> None:

@@ -52,10 +52,10 @@ class Sender:
             started = self._budget.clock.monotonic()
             outcome = self._attempt(request, fresh=isinstance(outcome, Unreachable))
             seconds = self._budget.clock.monotonic() - started
-            effort = replace(effort, requests=effort.requests + 1)
+            effort = effort._replace(requests=effort.requests + 1)
             if onward := self._redirected(request, outcome, effort):
                 self._budget.charge(seconds, failed=True)
-                request, effort = onward, replace(effort, redirects=effort.redirects + 1)
+                request, effort = onward, effort._replace(redirects=effort.redirects + 1)
                 continue
             tries += 1
             wait = wait_before_retry(request, outcome, tries, self._budget.clock.now(), self._jitter())
@@ -66,7 +66,7 @@ class Sender:
             if wait:
                 self.say(f"Waiting {wait:.1f} s before try {tries + 1}: {happening(request.host, outcome)}")
             self._budget.pause(wait)
-            effort = replace(effort, waited=effort.waited + wait)
+            effort = effort._replace(waited=effort.waited + wait)
 
     def _attempt(self, request: Request, fresh: bool) -> Response | Unreachable:
         try:
@@ -90,8 +90,8 @@ class Sender:
 
     def _finished(self, outcome: Response | Unreachable, effort: Effort, wait: float | None) -> Response:
         if wait is not None:
-            effort = replace(
-                effort, next_wait=wait, next_try=self._budget.clock.now() + timedelta(seconds=min(wait, 10.0**9))
+            effort = effort._replace(
+                next_wait=wait, next_try=self._budget.clock.now() + timedelta(seconds=min(wait, 10.0**9))
             )
         if isinstance(outcome, Unreachable):
             outcome.effort = effort

@@ -41,13 +41,13 @@ def conform(value: Any, schema: Schema, is_output: bool = False) -> Any:
 
 
 # Brings one value into a declared type, or tells with _MISFIT that it cannot be.
-_Fit = Callable[[Any], Any]
+Fit = Callable[[Any], Any]
 # By the identity of the schema, which is kept with it so that no other takes its place.
-_FITS: dict[tuple[int, bool], tuple[Schema, _Fit]] = {}
+_FITS: dict[tuple[int, bool], tuple[Schema, Fit]] = {}
 _MOST_FITS = 64
 
 
-def _fit_for(schema: Schema, is_output: bool) -> _Fit:
+def _fit_for(schema: Schema, is_output: bool) -> Fit:
     """The schema as a function, made once: reading it anew for each of thousands of records takes far longer."""
     key = (id(schema), is_output)
     known = _FITS.get(key)
@@ -58,13 +58,18 @@ def _fit_for(schema: Schema, is_output: bool) -> _Fit:
     return known[1]
 
 
+def items_fit(schema: Schema, key: str) -> Fit:
+    """What brings one item, an object, of a list of an output into its shape, as `conform` does with the whole list."""
+    return _Compiler(schema.get("definitions", {}), is_output=True).fit(schema["properties"][key]["items"])
+
+
 class _Compiler:
     def __init__(self, definitions: dict[str, Schema], is_output: bool) -> None:
         self._definitions = definitions
         self._is_output = is_output
-        self._by_name: dict[str, _Fit] = {}
+        self._by_name: dict[str, Fit] = {}
 
-    def fit(self, schema: Schema) -> _Fit:
+    def fit(self, schema: Schema) -> Fit:
         if "$ref" in schema:
             return self._named(schema["$ref"].rpartition("/")[2])
         match schema.get("type"):
@@ -82,7 +87,7 @@ class _Compiler:
                 return _boolean
         return _as_given
 
-    def _named(self, name: str) -> _Fit:
+    def _named(self, name: str) -> Fit:
         if name not in self._by_name:
 
             def looked_up(value: Any) -> Any:
@@ -93,7 +98,7 @@ class _Compiler:
             self._by_name[name] = self.fit(self._definitions[name])
         return self._by_name[name]
 
-    def _object(self, declared: dict[str, Schema]) -> _Fit:
+    def _object(self, declared: dict[str, Schema]) -> Fit:
         fits = [(key, _plain_type(schema), self.fit(schema)) for key, schema in declared.items()]
         is_output = self._is_output
 
@@ -119,7 +124,7 @@ class _Compiler:
 
         return fit
 
-    def _array(self, items: Schema) -> _Fit:
+    def _array(self, items: Schema) -> Fit:
         fit_item = self.fit(items)
         # Lines of source and the like keep their places; an object that is not there has none.
         null = "" if items.get("type") == "string" else _MISFIT

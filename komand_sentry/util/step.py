@@ -1,5 +1,6 @@
 """What the actions of this plugin share: reading the inputs of a step and shaping its output."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from jsonschema import ValidationError
 
 from komand_sentry.util.errors import input_error
 from komand_sentry.util.judge import Judge
-from komand_sentry.util.shape import Schema, conform
+from komand_sentry.util.shape import Fit, Schema, conform, items_fit
 
 Params = dict[str, Any]
 
@@ -60,6 +61,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
             name=name, description=description, input=StepInput(input.schema), output=StepOutput(output.schema)
         )
         self._judge = Judge(self.input.schema)
+        self._items_fit = functools.cache(functools.partial(items_fit, output.schema))
 
     def given(self, params: Any, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
         """The inputs that were given, in their declared types.
@@ -73,6 +75,12 @@ class SentryAction(insightconnect_plugin_runtime.Action):
         """The output in its declared types: nulls left out, numbers as text where the schema has texts."""
         shaped: Params = conform(output, self.output.schema, is_output=True)
         return shaped
+
+    def shape_of(self, key: str) -> Fit:
+        """What brings each record of a list of the output into its declared type, as `answer` would all of them at the
+        end, for who reads them one by one.
+        """
+        return self._items_fit(key)
 
 
 def read_params(params: Any, judge: Judge, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:

@@ -7,7 +7,7 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from komand_sentry.util.address import Server, UnusableAddress
 
@@ -23,8 +23,7 @@ _KINDS = {
 _HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class TokenKind:
+class TokenKind(NamedTuple):
     """:param region: the base URL of the server that an organization token names as its own, "" where it names none"""
 
     name: str

@@ -27,13 +27,8 @@ class ListIssueEvents(SentryAction):
         organization_slug = given.get(Input.ORGANIZATION_SLUG, "")
         environment = given.get(Input.ENVIRONMENT, "")
         full = given.get(Input.FULL, True)
-        window = Window(limit=given.get(Input.LIMIT, 0), cursor=given.get(Input.CURSOR, ""))
+        window = Window(given.get(Input.LIMIT, 0), given.get(Input.CURSOR, ""), self.shape_of(Output.EVENTS))
         # END INPUT BINDING - DO NOT REMOVE
         listing = self.connection.client.list_issue_events(issue_id, environment, full, window, organization_slug)
-        return self.answer(
-            {
-                Output.EVENTS: listing.records,
-                Output.TRUNCATED: listing.truncated,
-                Output.NEXT_CURSOR: listing.next_cursor,
-            }
-        )
+        end = self.answer({Output.TRUNCATED: listing.truncated, Output.NEXT_CURSOR: listing.next_cursor})
+        return {Output.EVENTS: listing.records, **end}

@@ -33,13 +33,8 @@ class ListProjectIssues(SentryAction):
             environment=given.get(Input.ENVIRONMENT, ""),
             sort=given.get(Input.SORT, ""),
         )
-        window = Window(limit=given.get(Input.LIMIT, 0), cursor=given.get(Input.CURSOR, ""))
+        window = Window(given.get(Input.LIMIT, 0), given.get(Input.CURSOR, ""), self.shape_of(Output.ISSUES))
         # END INPUT BINDING - DO NOT REMOVE
         listing = self.connection.client.list_project_issues(organization_slug, project_slug, issue_filter, window)
-        return self.answer(
-            {
-                Output.ISSUES: listing.records,
-                Output.TRUNCATED: listing.truncated,
-                Output.NEXT_CURSOR: listing.next_cursor,
-            }
-        )
+        end = self.answer({Output.TRUNCATED: listing.truncated, Output.NEXT_CURSOR: listing.next_cursor})
+        return {Output.ISSUES: listing.records, **end}
