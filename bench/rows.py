@@ -89,7 +89,7 @@ class Bench:
     listed: Results = field(default_factory=dict)
 
     def rows(self) -> Iterator[list[Line]]:
-        self._warm_up(Floor(FLOOR, self.floor, issues(1), self.server.base))
+        warm_up(self.server, Floor(FLOOR, self.floor, issues(1), self.server.base))
         yield self.cold_start()
         yield self.http_listing(issues(self.scale.issues), f"2: {self.scale.issues:,} issues, HTTP mode")
         yield self.run_listing()
@@ -119,21 +119,10 @@ class Bench:
 
     def http_listing(self, listing: Listing, row: str) -> list[Line]:
         """The plugin and the naive way beside the floor; and what the runtime takes for the plugin's very answer."""
-        base = self.server.base
-        floor = Floor(FLOOR, self.floor, listing, base)
-        argvs = (processes.PLUGIN, processes.NAIVE, processes.BARE)
-        with tempfile.TemporaryDirectory() as folder, started(*argvs) as modes:
-            memory = Path(folder, "output.json")
-            recall = action_message("recall", {"path": str(memory)}, connection_to(base))
-            plugin, naive = (
-                Http(name, mode, listing, listing.message(base)) for name, mode in zip(BOTH, modes[:2], strict=True)
-            )
-            bare = Http(RUNTIME_ALONE, modes[-1], listing, recall)
-            self._warm_up(plugin, naive)
-            self._remember(plugin, memory)
-            bare.sample()
-            uncollected = replace(floor, name=UNCOLLECTED, collects=False)
-            results = measure(self.server, (floor, plugin, naive, bare, uncollected), self.scale.rounds)
+        floor = Floor(FLOOR, self.floor, listing, self.server.base)
+        uncollected = replace(floor, name=UNCOLLECTED, collects=False)
+        with self._modes(listing, self.server) as modes:
+            results = measure(self.server, (floor, *modes, uncollected), self.scale.rounds)
         return compared(row, results, 1.6, 2.5)
 
     def submit(self) -> Iterator[list[Line]]:
@@ -158,12 +147,9 @@ class Bench:
             authority, certificate = certified(Path(folder))
             options = ("--issues", str(listing.records), "--latency", str(LATENCY), "--tls", certificate)
             server = stack.enter_context(Server(*options, *self.options))
-            modes = stack.enter_context(started(processes.PLUGIN, processes.NAIVE, REQUESTS_CA_BUNDLE=authority))
-            message = listing.message(server.base)
-            plugin, naive = (Http(name, mode, listing, message) for name, mode in zip(BOTH, modes, strict=True))
-            self._warm_up(plugin, naive, server=server)
+            modes = stack.enter_context(self._modes(listing, server, authority))
             floor = Floor(FLOOR, self.floor, listing, server.base, authority)
-            results = measure(server, (floor, plugin, naive), self.scale.rounds)
+            results = measure(server, (floor, *modes), self.scale.rounds)
         row = f"5: {listing.records:,} issues, {LATENCY * 1000:.0f} ms a response, TLS, HTTP mode"
         return compared(row, results, 1.1, 1.2)
 
@@ -198,7 +184,7 @@ class Bench:
                 Http(str(listing.records), mode, listing, listing.message(self.server.base))
                 for listing, mode in zip(listings, modes, strict=True)
             ]
-            self._warm_up(*contenders)
+            warm_up(self.server, *contenders)
             results = measure(self.server, contenders, self.scale.growth_rounds)
         first = {name: samples[0].peak - samples[0].start for name, samples in results.items()}
         above = {name: [replace(one, peak=first[name]) for one in samples] for name, samples in results.items()}
@@ -229,18 +215,38 @@ class Bench:
         contenders = [Submit(name, mode, self.server.base, share, callers) for name, mode, share in taking_part]
         return measure(self.server, contenders, self.scale.rounds)
 
-    def _warm_up(self, *contenders: Http | Floor, server: Server | None = None) -> None:
-        """A list of one record, after which the process is as it is between two steps."""
-        for contender in contenders:
-            (server or self.server).reset(1)
-            replace(contender, listing=replace(contender.listing, records=1)).sample()
+    @contextmanager
+    def _modes(self, listing: Listing, server: Server, authority: str = "") -> Iterator[list[Http]]:
+        """HTTP modes that are warm: the plugin, the naive way, and the runtime alone with the plugin's very answer.
 
-    def _remember(self, contender: Http, path: Path) -> None:
-        """The output of a step, which is not measured."""
-        self.server.reset(contender.records)
-        contender.sample()
-        path.write_bytes(orjson.dumps(orjson.loads(contender.answer)["body"]["output"]))
-        contender.answer = b""
+        :param authority: the file of those whose certificates to trust, "" for the usual ones
+        """
+        argvs = (processes.PLUGIN, processes.NAIVE, processes.BARE)
+        with tempfile.TemporaryDirectory() as folder, started(*argvs, REQUESTS_CA_BUNDLE=authority) as modes:
+            memory = Path(folder, "output.json")
+            recall = action_message("recall", {"path": str(memory)}, connection_to(server.base))
+            message = listing.message(server.base)
+            plugin, naive = (Http(name, mode, listing, message) for name, mode in zip(BOTH, modes[:2], strict=True))
+            bare = Http(RUNTIME_ALONE, modes[-1], listing, recall)
+            warm_up(server, plugin, naive)
+            remember(server, plugin, memory)
+            bare.sample()
+            yield [plugin, naive, bare]
+
+
+def warm_up(server: Server, *contenders: Http | Floor) -> None:
+    """A list of one record, after which the process is as it is between two steps."""
+    for contender in contenders:
+        server.reset(1)
+        replace(contender, listing=replace(contender.listing, records=1)).sample()
+
+
+def remember(server: Server, contender: Http, path: Path) -> None:
+    """The output of a step, which is not measured."""
+    server.reset(contender.records)
+    contender.sample()
+    path.write_bytes(orjson.dumps(orjson.loads(contender.answer)["body"]["output"]))
+    contender.answer = b""
 
 
 def beyond(sample: Sample, start: Sample) -> Sample:
