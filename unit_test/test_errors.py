@@ -264,7 +264,7 @@ class ResponseErrorTest(unittest.TestCase):
     def test_where_a_redirect_leads_is_shown_without_secrets(self) -> None:
         moved = response({"detail": {"message": "Moved"}}, 302, location=f"/api/0/x/?token={SECRET}")
         for error in (response_error(TARGET, moved, (SECRET,)), not_a_sentry(moved, (SECRET,))):
-            self.assertEqual(error.data, "Moved Location: /api/0/x/?token=********")
+            self.assertEqual(error.data, "Moved. Location: /api/0/x/?token=********")
         self.assertEqual(response_error(TARGET, response(status=302, location="/login/")).data, "Location: /login/")
 
     def test_an_answer_that_is_not_sentrys_shows_what_came(self) -> None:

@@ -1,4 +1,5 @@
 import threading
+import traceback
 import unittest
 from http.server import BaseHTTPRequestHandler
 from unittest import mock
@@ -9,6 +10,7 @@ from komand_sentry.util.exchange import Response
 from komand_sentry.util.meanwhile import Chore, meanwhile, work
 from komand_sentry.util.pagination import MOST_PAGES, PAGE_SIZE, Listing, Position
 from komand_sentry.util.reader import Reader
+from unit_test.fake_clock import FakeClock
 from unit_test.faults import send_head
 from unit_test.scripted_server import Answer, ScriptedServer
 from unit_test.support import connection_to, run_action
@@ -42,6 +44,17 @@ class TestWhatIsSurelyWanted(unittest.TestCase):
         self.assertEqual(PAGE_SIZE, 100)
 
 
+def held_bytes(failure: BaseException | None) -> int:
+    """The texts in the variables of the calls that a failure, and what it was made of, came by."""
+    if failure is None:
+        return 0
+    held = 0
+    for frame, _ in traceback.walk_tb(failure.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            held += sum(len(repr(value)) for value in frame.f_locals.values())
+    return held + held_bytes(failure.__context__)
+
+
 class TestChore(unittest.TestCase):
     def test_it_is_done_once_at_the_first_opportunity(self) -> None:
         done: list[int] = []
@@ -50,9 +63,17 @@ class TestChore(unittest.TestCase):
             self.assertEqual(done, [])
             work()
             work()
-        work()
         self.assertIsNone(chore.result())
         self.assertEqual(done, [0])
+
+    def test_there_is_an_opportunity_within_its_block_only(self) -> None:
+        done: list[str] = []
+        with meanwhile(lambda: done.append("outer")):
+            with meanwhile(lambda: done.append("inner")):
+                work()
+            work()
+        work()
+        self.assertEqual(done, ["inner", "outer"])
 
     def test_it_is_done_at_the_latest_when_its_result_is_asked_for(self) -> None:
         self.assertEqual(Chore(lambda: 7).result(), 7)
@@ -102,6 +123,39 @@ class TestReading(unittest.TestCase):
             run_action("list_project_issues", connection_to(server.base), SLUGS)
         self.assertIn("is not one of Sentry's", caught.exception.cause)
         self.assertEqual(len(server.received), 2)
+
+    def test_the_time_of_reading_a_page_is_not_taken_for_waiting(self) -> None:
+        clock = FakeClock()
+        records_of = Reader._records
+
+        def slow(reader: Reader, response: Response) -> object:
+            clock.sleep(30.0)
+            return records_of(reader, response)
+
+        script = [
+            ("GET", PATH, Answer(body=b'[{"id": "1"}]', headers=NEXT)),
+            ("GET", PATH, Answer(status=503)),
+            ("GET", PATH, Answer(body=b"[]")),
+        ]
+        with mock.patch.object(Reader, "_records", slow), ScriptedServer(*script) as server:
+            connection = connection_to(server.base, clock=clock, timeout=20)
+            output = run_action("list_project_issues", connection, SLUGS)
+        self.assertEqual([issue["id"] for issue in output["issues"]], ["1"])
+
+    def test_a_failure_holds_no_page(self) -> None:
+        """The runtime keeps a failure, and so what it holds, until Python looks for circles."""
+        filler = b" " * 1_000_000
+        for name, answer in (
+            ("no list", Answer(body=b'{"a": "%s"}' % filler, headers=NEXT)),
+            ("cut off", Answer(body=filler, headers={"Content-Length": "2000000", "Connection": "close"})),
+            ("no JSON", Answer(body=filler)),
+        ):
+            script = [("GET", PATH, answer)] * (8 if name == "cut off" else 1)
+            script += [("GET", PATH, Answer(body=b"[]"))] if name == "no list" else []
+            with self.subTest(name), ScriptedServer(*script[:7]) as server:
+                with self.assertRaises(PluginException) as caught:
+                    run_action("list_project_issues", connection_to(server.base), SLUGS)
+                self.assertLess(held_bytes(caught.exception), 100_000)
 
     def test_no_page_is_asked_for_before_the_one_before_has_come(self) -> None:
         under_way, most = [0], [0]

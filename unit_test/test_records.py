@@ -8,6 +8,7 @@ from jsonschema import validate
 
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
+from komand_sentry.util import exchange
 from komand_sentry.util.exchange import Response
 from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.shape import conform
@@ -174,3 +175,8 @@ class MemoryTest(unittest.TestCase):
         numbers = [*range(-5_000, 5_000), 2**63, -(2**64), 10**40]
         for _ in range(2):
             self.assertEqual(Response(200, {}, json.dumps(numbers).encode()).json(), numbers)
+
+    def test_what_is_kept_for_that_stays_small(self) -> None:
+        Response(200, {}, json.dumps([*range(20_000), 10**30]).encode()).json()
+        self.assertLessEqual(len(exchange._INTEGERS), exchange._MOST_SHARED)
+        self.assertNotIn(str(10**30), exchange._INTEGERS)

@@ -1,3 +1,4 @@
+import gzip
 import os
 import socket
 import ssl
@@ -5,16 +6,22 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from unittest import mock
 
 import trustme
 from insightconnect_plugin_runtime.exceptions import PluginException
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from komand_sentry.util import transport as transport_module
 from komand_sentry.util.errors import unreachable_error
 from komand_sentry.util.exchange import Request, Unreachable
+from komand_sentry.util.meanwhile import meanwhile
 from komand_sentry.util.transport import Transport
 from unit_test import faults
 from unit_test.scripted_server import Answer, ScriptedServer
@@ -153,6 +160,65 @@ class TestExchange(unittest.TestCase):
             with mock.patch.dict(os.environ, {"NETRC": str(netrc)}):
                 Transport().send(Request("GET", f"{server.base}/", headers={"Authorization": "Bearer right"}), SECONDS)
         self.assertEqual(server.received[0].headers["authorization"], "Bearer right")
+
+    def test_credentials_in_an_address_do_not_get_over_the_token(self) -> None:
+        with ScriptedServer(("GET", "/", Answer())) as server:
+            url = server.base.replace("://", "://user1:wrong@")
+            Transport().send(Request("GET", f"{url}/", headers={"Authorization": "Bearer right"}), SECONDS)
+        self.assertEqual(server.received[0].headers["authorization"], "Bearer right")
+
+    def test_compressed_answers_are_asked_for_and_read(self) -> None:
+        for name, body in (("gzip", gzip.compress(b"[]")), ("deflate", zlib.compress(b"[]"))):
+            answer = Answer(body=body, headers={"Content-Encoding": name})
+            with ScriptedServer(("GET", "/", answer)) as server:
+                self.assertEqual(Transport().send(Request("GET", f"{server.base}/"), SECONDS).body, b"[]")
+            self.assertIn(name, server.received[0].headers["accept-encoding"])
+            self.assertEqual(server.received[0].headers["accept"], "*/*")
+
+    def test_what_traces_requests_sees_them(self) -> None:
+        """The runtime has requests instrumented where tracing is switched on."""
+        spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        RequestsInstrumentor().instrument(tracer_provider=provider)
+        self.addCleanup(RequestsInstrumentor().uninstrument)
+        with ScriptedServer(("GET", "/", Answer())) as server:
+            Transport().send(Request("GET", f"{server.base}/"), SECONDS)
+        self.assertEqual([span.name for span in spans.get_finished_spans()], ["GET"])
+        self.assertIn("traceparent", server.received[0].headers)
+
+
+class TestMeanwhile(unittest.TestCase):
+    def test_work_is_done_when_the_request_is_out_and_its_time_is_not_the_responses(self) -> None:
+        arrived, done = threading.Event(), []
+
+        def note(_: BaseHTTPRequestHandler) -> None:
+            arrived.set()
+            faults.send_head(_, 200, {"Content-Length": "0"})
+
+        def do() -> None:
+            done.append(arrived.wait(SECONDS))
+            time.sleep(0.3)
+
+        with ScriptedServer(("GET", "/", Answer(play=note))) as server, meanwhile(do):
+            Transport().send(Request("GET", f"{server.base}/"), 0.2)
+        self.assertEqual(done, [True])
+
+    def test_through_a_proxy_it_is_done_when_the_request_itself_is_out(self) -> None:
+        order: list[str] = []
+
+        def refuse(handler: BaseHTTPRequestHandler) -> None:
+            order.append("tunnel")
+            faults.send_head(handler, 407, {"Content-Length": "0"})
+
+        with (
+            ScriptedServer(("CONNECT", "sentry.example.com:443", Answer(play=refuse))) as proxy,
+            mock.patch.dict(os.environ, {"HTTPS_PROXY": proxy.base}),
+            meanwhile(lambda: order.append("work")),
+            self.assertRaises(Unreachable),
+        ):
+            Transport().send(Request("GET", "https://sentry.example.com/"), SECONDS)
+        self.assertEqual(order, ["tunnel"])
 
 
 class TestTLS(unittest.TestCase):

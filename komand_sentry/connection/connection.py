@@ -20,7 +20,7 @@ LONGEST_TIMEOUT_SECONDS = 3600
 _JUDGE = Judge(ConnectionSchema.schema)
 # A list of thousands of records makes millions of objects. At each 700 of them Python would look at these for circles,
 # which JSON does not have, and once more at what ten such looks have left: that took two thirds of the time of reading
-# them. What circles there are, the first look finds.
+# them. Circles that hold much must not arise then: see errors.forget_frames.
 gc.set_threshold(20_000, 100)
 
 

@@ -8,7 +8,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from komand_sentry.util import errors, ingestion, survey
 from komand_sentry.util.address import IssueReference, Server, UnusableAddress, is_in_the_clear, quote_segment
@@ -25,6 +25,9 @@ from komand_sentry.util.routes import IssueRoute, ProjectIssuesRoute
 from komand_sentry.util.sender import Sender
 from komand_sentry.util.transport import Transport
 from komand_sentry.util.web_api import WebAPI, json_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # A person waits for a connection test.
 MOST_TEST_SECONDS = 20
@@ -54,6 +57,20 @@ class IssueFilter(NamedTuple):
         return (("query", self.query), ("statsPeriod", self.stats_period), *given)
 
 
+def _forgetful(method: Callable[P, T]) -> Callable[P, T]:
+    """Has a failure hold its words and nothing else of what the method worked with."""
+
+    @functools.wraps(method)
+    def run(*given: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*given, **named)
+        except Exception as failure:
+            errors.forget_frames(failure)
+            raise
+
+    return run
+
+
 @dataclass
 class SentryClient:
     """Talks to one Sentry server with one token. Safe to share between threads; making one does no I/O.
@@ -70,6 +87,7 @@ class SentryClient:
     clock: Clock = field(default_factory=SystemClock, repr=False)
     jitter: Callable[[], float] = field(default=random.random, repr=False)
 
+    @_forgetful
     def identity(self) -> dict[str, Any]:
         """Who the token is: {version, auth: {scopes}, user}. `GET /api/0/`, which needs no scope.
 
@@ -77,6 +95,7 @@ class SentryClient:
         """
         return survey.identity(self._api(self.seconds))
 
+    @_forgetful
     def preflight(self) -> Preflight:
         """What the token may do, where, and as whom.
 
@@ -84,6 +103,7 @@ class SentryClient:
         """
         return survey.take(self._api(min(self.seconds, MOST_TEST_SECONDS)))
 
+    @_forgetful
     def list_project_issues(
         self, organization_slug: str, project_slug: str, issue_filter: IssueFilter, window: Window
     ) -> Listing:
@@ -103,6 +123,7 @@ class SentryClient:
         route = ProjectIssuesRoute(api, organization_slug, project_slug, target)
         return Reader(api, ISSUES, target, route.page, issue_filter.params(), window).read()
 
+    @_forgetful
     def list_issue_events(
         self, issue_id: str, environment: str, full: bool, window: Window, organization_slug: str = ""
     ) -> Listing:
@@ -123,6 +144,7 @@ class SentryClient:
         fetch = functools.partial(route.call, "GET", "events")
         return Reader(api, EVENTS, target, fetch, params, window).read()
 
+    @_forgetful
     def update_issue(self, issue_id: str, changes: dict[str, Any], organization_slug: str = "") -> Record:
         """`PUT /organizations/{organization}/issues/{id}/` or `/issues/{id}/` with the attributes to change, and no
         others.
@@ -141,6 +163,7 @@ class SentryClient:
             raise api.unexpected(target, response)
         return issue_record(answer)
 
+    @_forgetful
     def submit_event(self, dsn: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """Sends an event to the store endpoint of the DSN, or where a server has none to its envelope endpoint.
 

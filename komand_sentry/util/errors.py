@@ -6,6 +6,7 @@ Pure: from a response or a failure to the exception that InsightConnect shows as
 import json
 import math
 import re
+import traceback
 from typing import Any, NamedTuple
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
@@ -219,6 +220,20 @@ def listed(items: tuple[str, ...]) -> str:
     return (", ".join(map(shown, items[:MOST_LISTED])) or "none") + rest
 
 
+def forget_frames(failure: BaseException) -> None:
+    """Empties the calls that a failure came by. It keeps them, the runtime keeps it beyond the end of the step, and
+    they would keep pages of megabytes.
+    """
+    seen: list[BaseException] = []
+    queue: list[BaseException | None] = [failure]
+    while queue:
+        error = queue.pop()
+        if error is not None and error not in seen:
+            seen.append(error)
+            traceback.clear_frames(error.__traceback__)
+            queue += [error.__cause__, error.__context__]
+
+
 def input_error(cause: str, assistance: str) -> PluginException:
     """An error of the step's own input. Neither text may quote a secret."""
     return PluginException(cause=cause, assistance=assistance)
@@ -358,7 +373,7 @@ def server_words(response: Response, secrets: tuple[str, ...] = ()) -> str:
 def _with_location(response: Response, secrets: tuple[str, ...]) -> str:
     words = server_words(response, secrets)
     location = response.header("location")
-    return f"{words} Location: {_cut(location, secrets)}".strip() if location else words
+    return ". ".join(filter(None, (words.rstrip("."), f"Location: {_cut(location, secrets)}"))) if location else words
 
 
 def _by_class(response: Response) -> _Explanation:

@@ -35,11 +35,11 @@ class Chore(Generic[T]):
 
 
 @contextmanager
-def meanwhile(work: Callable[[], object]) -> Iterator[None]:
-    """Has the work done while the response to a request is on its way that is sent within the block. It is called
+def meanwhile(do: Callable[[], object]) -> Iterator[None]:
+    """Has something done while the response to a request is on its way that is sent within the block. It is called
     again where a request is sent again.
     """
-    token = _WORK.set(work)
+    token = _WORK.set(do)
     try:
         yield
     finally:

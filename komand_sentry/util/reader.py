@@ -8,7 +8,7 @@ from urllib.parse import quote
 from komand_sentry.util import errors
 from komand_sentry.util.errors import Target
 from komand_sentry.util.exchange import Params, Response
-from komand_sentry.util.meanwhile import Chore, meanwhile
+from komand_sentry.util.meanwhile import Chore
 from komand_sentry.util.pagination import PAGE_SIZE, BrokenListing, Listing, Position, Window, next_cursor
 from komand_sentry.util.records import Record, event_record, issue_record
 from komand_sentry.util.web_api import WebAPI, json_of
@@ -84,13 +84,14 @@ class Reader:
     def _records_and(self, response: Response, following: Params) -> tuple[list[Record], Response]:
         """The records of a page, which are read while the page that follows is on its way, and that page."""
         records = Chore(lambda: self._records(response))
-        with meanwhile(records.do):
+        with self.api.sender.meanwhile(records.do):
             try:
                 ahead = self.fetch(following)
-            finally:
+            except Exception:
                 # What is wrong with this page comes before what is wrong with the next one.
-                read = records.result()
-        return read, ahead
+                records.result()
+                raise
+        return records.result(), ahead
 
     def _page(self, cursor: str, size: int) -> Params:
         return (*self.params, (self.kind.size_param, str(size)), *((("cursor", cursor),) if cursor else ()))

@@ -1,6 +1,7 @@
 """Sends one request until it is answered for good: one loop around one send, within the budget of its action."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qsl
@@ -9,6 +10,7 @@ from komand_sentry.util.address import redirect_url
 from komand_sentry.util.budget import Budget
 from komand_sentry.util.errors import happening
 from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Request, Response, Unreachable
+from komand_sentry.util.meanwhile import meanwhile
 from komand_sentry.util.retry import MOST_TRIES, wait_before_retry
 from komand_sentry.util.transport import Transport
 
@@ -33,10 +35,23 @@ class Sender:
         self._budget = budget
         self.say = say
         self._jitter = jitter
+        self._worked = 0.0
 
     @property
     def is_overdue(self) -> bool:
         return self._budget.is_overdue
+
+    @contextmanager
+    def meanwhile(self, do: Callable[[], object]) -> Iterator[None]:
+        """As the function of that name; the time of what is done is not taken for time spent waiting."""
+
+        def timed() -> None:
+            started = self._budget.clock.monotonic()
+            do()
+            self._worked += self._budget.clock.monotonic() - started
+
+        with meanwhile(timed):
+            yield
 
     def send(self, request: Request, most_tries: int = MOST_TRIES) -> Response:
         """The response after all redirects and retries, which may be a refusal.
@@ -49,9 +64,9 @@ class Sender:
         while True:
             if not self._budget.left:
                 return self._finished(Unreachable("spent", f"{self._budget.seconds:g} seconds"), effort, None)
-            started = self._budget.clock.monotonic()
+            started, self._worked = self._budget.clock.monotonic(), 0.0
             outcome = self._attempt(request, fresh=isinstance(outcome, Unreachable))
-            seconds = self._budget.clock.monotonic() - started
+            seconds = self._budget.clock.monotonic() - started - self._worked
             effort = effort._replace(requests=effort.requests + 1)
             if onward := self._redirected(request, outcome, effort):
                 self._budget.charge(seconds, failed=True)

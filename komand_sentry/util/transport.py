@@ -6,8 +6,9 @@ import re
 import socket
 import ssl
 import time
-from contextlib import closing
+from collections.abc import Iterator
 from http.client import RemoteDisconnected
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 
 import requests
@@ -29,7 +30,23 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 _MOST_FRAMING_BYTES = 4 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MOST_HOSTS = 64
-_HEADERS = {"Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "Connection": "keep-alive"}
+
+
+class _Session(requests.Session):
+    """Returns redirects unread, where requests' own would read the body of one before its size could be counted.
+
+    What traces requests looks for it in a session's `send`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE))
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
+        return iter(())
 
 
 class Transport:
@@ -41,7 +58,7 @@ class Transport:
 
     def __init__(self, ssl_verify: bool = True) -> None:
         self._ssl_verify = ssl_verify
-        self._adapter = _Adapter(pool_connections=POOL_SIZE, pool_maxsize=POOL_SIZE)
+        self._session = _Session()
         self._settings: dict[str, Any] = {}
         if not ssl_verify:
             # The connection says so once in the step's log; urllib3 would say it at every request.
@@ -56,26 +73,27 @@ class Transport:
         :raises Unreachable: no complete response came
         """
         if not fresh:
-            return self._exchange(self._adapter, request, seconds)
-        with closing(_Adapter()) as adapter:
-            return self._exchange(adapter, request, seconds)
+            return self._exchange(self._session, request, seconds)
+        with _Session() as session:
+            return self._exchange(session, request, seconds)
 
-    def _exchange(self, adapter: HTTPAdapter, request: Request, seconds: float) -> Response:
+    def _exchange(self, session: requests.Session, request: Request, seconds: float) -> Response:
         # `total` counts from the beginning of the request, and what is left of it becomes the socket's timeout before
         # the response is read (see _PunctualResponse).
         timeout = urllib3.Timeout(total=seconds, connect=min(CONNECT_SECONDS, seconds))
         prepared = requests.PreparedRequest()
         try:
+            # Not by the session, which would put the credentials of a .netrc file over our own.
             prepared.prepare(
                 request.method,
                 request.url,
                 headers={**_HEADERS, **request.headers},
                 data=request.body,
                 params=list(request.params),
+                auth=_headers_as_given,
             )
-            # A session would read the body of a redirect before its size could be counted, keep cookies, and put the
-            # credentials of a .netrc file over our own.
-            with adapter.send(prepared, timeout=cast(Any, timeout), **self._settings_for(request)) as answer:
+            settings = self._settings_for(session, request)
+            with session.send(prepared, timeout=cast(Any, timeout), allow_redirects=False, **settings) as answer:
                 headers = {name.lower(): value for name, value in answer.headers.items()}
                 return Response(answer.status_code, headers, _read_body(answer))
         except (
@@ -87,18 +105,24 @@ class Transport:
         ) as error:
             raise _unreachable(error) from None
 
-    def _settings_for(self, request: Request) -> Any:
-        """What the environment says of proxies and certificates, looked up once for each host: that goes through all
-        of the environment.
+    def _settings_for(self, session: requests.Session, request: Request) -> Any:
+        """What the environment says of proxies and certificates, looked up once for each host: requests itself would
+        go through all of the environment at every request.
         """
         origin = request.url.partition("://")[0] + "://" + request.host
         known = self._settings.get(origin)
         if known is None:
             if len(self._settings) >= _MOST_HOSTS:
                 self._settings.clear()
-            known = requests.Session().merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
+            # Verification is given here, because REQUESTS_CA_BUNDLE would win over a False of the session.
+            known = session.merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
             self._settings[origin] = known
         return known
+
+
+def _headers_as_given(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Takes the place of credentials that requests would find in the address, and put over our own."""
+    return prepared
 
 
 def _read_body(answer: requests.Response) -> bytes:
@@ -163,19 +187,21 @@ class _PunctualSocket:
 
 
 class _PunctualResponse(http.client.HTTPResponse):
-    """Made when the request has been sent."""
-
     def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
-        work()
         super().__init__(cast(socket.socket, _PunctualSocket(sock)), *more, **named)
 
 
 class _Connection(HTTPConnection):
     response_class = _PunctualResponse
 
+    def getresponse(self) -> Any:
+        """Called when the request has been sent. The time of the response begins when the work is done."""
+        work()
+        return super().getresponse()
 
-class _TLSConnection(HTTPSConnection):
-    response_class = _PunctualResponse
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    """The same with TLS."""
 
 
 class _Pool(HTTPConnectionPool):
