@@ -1,3 +1,4 @@
+import gc
 import threading
 import traceback
 import unittest
@@ -145,6 +146,8 @@ class TestReading(unittest.TestCase):
     def test_a_failure_holds_no_page(self) -> None:
         """The runtime keeps a failure, and so what it holds, until Python looks for circles."""
         filler = b" " * 1_000_000
+        gc.disable()
+        self.addCleanup(gc.enable)
         for name, answer in (
             ("no list", Answer(body=b'{"a": "%s"}' % filler, headers=NEXT)),
             ("cut off", Answer(body=filler, headers={"Content-Length": "2000000", "Connection": "close"})),
@@ -156,6 +159,8 @@ class TestReading(unittest.TestCase):
                 with self.assertRaises(PluginException) as caught:
                     run_action("list_project_issues", connection_to(server.base), SLUGS)
                 self.assertLess(held_bytes(caught.exception), 100_000)
+                responses = [value for value in gc.get_objects() if isinstance(value, Response)]
+                self.assertEqual([value for value in responses if len(value.body) >= len(filler)], [])
 
     def test_no_page_is_asked_for_before_the_one_before_has_come(self) -> None:
         under_way, most = [0], [0]

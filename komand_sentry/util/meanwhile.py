@@ -16,22 +16,24 @@ class Chore(Generic[T]):
     """Work that is done once: at the first opportunity, or at the latest when its result is asked for."""
 
     def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
+        self._work: Callable[[], T] | None = work
         self._outcome: Future[T] = Future()
 
     def do(self) -> None:
         """Keeps what it raises for `result`: who gives it the opportunity has nothing to do with it."""
-        if self._outcome.done():
+        # What the work has to work with is not needed any more, and a failure would keep it.
+        work, self._work = self._work, None
+        if work is None:
             return
         try:
-            self._outcome.set_result(self._work())
+            self._outcome.set_result(work())
         except Exception as failure:  # noqa: BLE001 - the network would else be blamed for it
             self._outcome.set_exception(failure)
 
     def result(self) -> T:
         """:raises Exception: what the work raised"""
         self.do()
-        return self._outcome.result()
+        return self._outcome.result(timeout=0)
 
 
 @contextmanager

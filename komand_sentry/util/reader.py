@@ -1,5 +1,6 @@
 """Reads a listing page by page: https://docs.sentry.io/api/pagination/"""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -83,7 +84,7 @@ class Reader:
 
     def _records_and(self, response: Response, following: Params) -> tuple[list[Record], Response]:
         """The records of a page, which are read while the page that follows is on its way, and that page."""
-        records = Chore(lambda: self._records(response))
+        records = Chore(functools.partial(self._records, response))
         with self.api.sender.meanwhile(records.do):
             try:
                 ahead = self.fetch(following)
