@@ -1,7 +1,9 @@
 """The compiled judgement is jsonschema's own, which the runtime would use."""
 
+import subprocess
+import sys
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import SentryAction
+from sandbox.plugin import ROOT
 from unit_test.support import ACTIONS
 
 settings.register_profile("judge", deadline=None, max_examples=200, derandomize=True)
@@ -46,6 +49,7 @@ class TestVerdicts(unittest.TestCase):
     def same(self, schema: Any, value: Any) -> None:
         expected = Draft202012Validator(schema).is_valid(value)
         judge = Judge(schema)
+        # Judged as it is the first time, by what is compiled from then on.
         self.assertIs(judge.accepts(value), expected)
         self.assertIs(judge.refusal(value) is None, expected)
 
@@ -70,3 +74,28 @@ class TestOutput(unittest.TestCase):
             with self.subTest(name), self.assertRaises(ValidationError):
                 action.output.validate({key: 7.5})
             action.output.validate({})
+
+
+class TestCompiling(unittest.TestCase):
+    SCHEMA: ClassVar[dict[str, Any]] = {"type": "object", "properties": {"a": {"type": "array"}}}
+
+    def test_what_compiles_is_not_loaded_for_one_small_value(self) -> None:
+        judge = Judge(self.SCHEMA)
+        self.assertTrue(judge.accepts({"a": [[1, {"b": 2}]]}))
+        self.assertIsNone(judge._compiled)
+        self.assertFalse(judge.accepts({"a": 7}))
+        self.assertIsNotNone(judge._compiled)
+
+    def test_it_is_for_a_large_one(self) -> None:
+        for large in ({"a": [0] * 500}, {"a": [{"b": [[0] * 500]}]}, {"a": [], "b": {str(n): n for n in range(500)}}):
+            judge = Judge(self.SCHEMA)
+            self.assertTrue(judge.accepts(large))
+            self.assertIsNotNone(judge._compiled)
+
+    def test_a_process_loads_what_its_step_needs(self) -> None:
+        needless = ("jsonschema_rs", "komand_sentry.util.ingestion", "komand_sentry.util.survey")
+        program = (
+            f"import komand_sentry.connection, komand_sentry.actions, sys; print(*{{*sys.modules}} & {{*{needless}}})"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.strip(), "")

@@ -8,23 +8,25 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
-from komand_sentry.util import errors, ingestion, survey
+from komand_sentry.util import errors
 from komand_sentry.util.address import IssueReference, Server, UnusableAddress, is_in_the_clear, quote_segment
 from komand_sentry.util.budget import DEFAULT_SECONDS, Budget, Clock, SystemClock
 from komand_sentry.util.errors import Target, blacked_out, shown
-from komand_sentry.util.event_payload import Event
+from komand_sentry.util.event_payload import PROTOCOL_VERSION, Event
 from komand_sentry.util.exchange import Params
-from komand_sentry.util.ingestion import PROTOCOL_VERSION
 from komand_sentry.util.pagination import Listing, Window
-from komand_sentry.util.preflight import Preflight
 from komand_sentry.util.reader import EVENTS, ISSUES, Reader
 from komand_sentry.util.records import Record, issue_record
 from komand_sentry.util.routes import IssueRoute, ProjectIssuesRoute
 from komand_sentry.util.sender import Sender
 from komand_sentry.util.transport import Transport
 from komand_sentry.util.web_api import WebAPI, json_of
+
+# Modules that one action alone needs are loaded when it is run: a process is started for each step.
+if TYPE_CHECKING:
+    from komand_sentry.util.preflight import Preflight
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,14 +95,18 @@ class SentryClient:
 
         :raises PluginException: unreachable, not a Sentry, or the token is not accepted
         """
+        from komand_sentry.util import survey  # noqa: PLC0415
+
         return survey.identity(self._api(self.seconds))
 
     @_forgetful
-    def preflight(self) -> Preflight:
+    def preflight(self) -> "Preflight":
         """What the token may do, where, and as whom.
 
         :raises PluginException: unreachable, not a Sentry, or the token is not accepted
         """
+        from komand_sentry.util import survey  # noqa: PLC0415
+
         return survey.take(self._api(min(self.seconds, MOST_TEST_SECONDS)))
 
     @_forgetful
@@ -172,6 +178,8 @@ class SentryClient:
         :returns: the ID of the event, 32 hexadecimal digits
         :raises PluginException: a malformed DSN or event, the server refused it or was not reached
         """
+        from komand_sentry.util import ingestion  # noqa: PLC0415
+
         target = ingestion.dsn_of(dsn)
         secrets = (target.secret_key, self.token)
         if is_in_the_clear(target.base):

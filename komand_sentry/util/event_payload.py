@@ -31,6 +31,8 @@ _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
 _WITHOUT_CONTENT = frozenset(
     ("event_id", "timestamp", "start_timestamp", "received", "type", "platform", "sdk", "version", "project")
 )
+# Of the protocol that events are sent by.
+PROTOCOL_VERSION = 7
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 

@@ -15,7 +15,6 @@ from komand_sentry.util.exchange import Request, Response
 from komand_sentry.util.sender import Sender
 from komand_sentry.util.web_api import USER_AGENT, json_of, reached
 
-PROTOCOL_VERSION = 7
 # https://docs.sentry.io/concepts/data-management/size-limits/
 MOST_EVENT_BYTES = 1024 * 1024
 # A server that no longer has the store endpoint answers so.

@@ -5,8 +5,7 @@ from .schema import SubmitEventInput, SubmitEventOutput, Input, Output, Componen
 # Custom imports below
 from typing import Any
 
-from komand_sentry.util.event_payload import canonical_event
-from komand_sentry.util.ingestion import PROTOCOL_VERSION
+from komand_sentry.util.event_payload import PROTOCOL_VERSION, canonical_event
 from komand_sentry.util.step import Params, SentryAction
 
 
