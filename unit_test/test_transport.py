@@ -146,6 +146,7 @@ class TestExchange(unittest.TestCase):
                 transport.send(Request("GET", f"{server.base}/"), SECONDS)
         self.assertEqual(len({received.client_port for received in server.received}), 1)
         self.assertNotIn("cookie", server.received[1].headers)
+        self.assertEqual(len(transport._session.cookies), 0)
 
     def test_redirects_are_returned_and_not_followed(self) -> None:
         answer = Answer(302, headers={"Location": "https://elsewhere.example.com/"})
@@ -204,7 +205,7 @@ class TestMeanwhile(unittest.TestCase):
             Transport().send(Request("GET", f"{server.base}/"), 0.2)
         self.assertEqual(done, [True])
 
-    def test_through_a_proxy_it_is_done_when_the_request_itself_is_out(self) -> None:
+    def test_it_is_not_done_before_the_tunnel_of_a_proxy_stands(self) -> None:
         order: list[str] = []
 
         def refuse(handler: BaseHTTPRequestHandler) -> None:

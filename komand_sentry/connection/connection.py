@@ -18,10 +18,10 @@ from komand_sentry.util.transport import Transport
 
 LONGEST_TIMEOUT_SECONDS = 3600
 _JUDGE = Judge(ConnectionSchema.schema)
-# A list of thousands of records makes millions of objects. At each 700 of them Python would look at these for circles,
-# which JSON does not have, and once more at what ten such looks have left: that took two thirds of the time of reading
-# them. Circles that hold much must not arise then: see errors.forget_frames.
-gc.set_threshold(20_000, 100)
+# A list of thousands of records makes millions of objects, and Python would look through all of them, again and again,
+# for circles, which JSON does not have: that took two thirds of the time of reading them. What is new it looks through
+# often all the same, since the runtime makes a circle of each failed step, which holds that step's inputs.
+gc.set_threshold(2_000, 10, 100)
 
 
 class Connection(insightconnect_plugin_runtime.Connection):

@@ -60,7 +60,7 @@ class IssueFilter(NamedTuple):
 
 
 def _forgetful(method: Callable[P, T]) -> Callable[P, T]:
-    """Has a failure hold its words and nothing else of what the method worked with."""
+    """Has a failure hold nothing that came from the network."""
 
     @functools.wraps(method)
     def run(*given: P.args, **named: P.kwargs) -> T:

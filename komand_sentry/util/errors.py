@@ -373,7 +373,10 @@ def server_words(response: Response, secrets: tuple[str, ...] = ()) -> str:
 def _with_location(response: Response, secrets: tuple[str, ...]) -> str:
     words = server_words(response, secrets)
     location = response.header("location")
-    return ". ".join(filter(None, (words.rstrip("."), f"Location: {_cut(location, secrets)}"))) if location else words
+    if not location:
+        return words
+    end = "." if words and words[-1] not in ".?!" else ""
+    return f"{words}{end} Location: {_cut(location, secrets)}".strip()
 
 
 def _by_class(response: Response) -> _Explanation:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote
 
+from insightconnect_plugin_runtime.exceptions import PluginException
+
 from komand_sentry.util import errors
 from komand_sentry.util.errors import Target
 from komand_sentry.util.exchange import Params, Response
@@ -85,14 +87,17 @@ class Reader:
     def _records_and(self, response: Response, following: Params) -> tuple[list[Record], Response]:
         """The records of a page, which are read while the page that follows is on its way, and that page."""
         records = Chore(functools.partial(self._records, response))
+        ahead: Response | Exception
         with self.api.sender.meanwhile(records.do):
             try:
                 ahead = self.fetch(following)
-            except Exception:
-                # What is wrong with this page comes before what is wrong with the next one.
-                records.result()
-                raise
-        return records.result(), ahead
+            except PluginException as failure:
+                ahead = failure
+        # What is wrong with this page comes before what is wrong with the next one, of which then nothing is said.
+        read = records.result()
+        if isinstance(ahead, Exception):
+            raise ahead
+        return read, ahead
 
     def _page(self, cursor: str, size: int) -> Params:
         return (*self.params, (self.kind.size_param, str(size)), *((("cursor", cursor),) if cursor else ()))
