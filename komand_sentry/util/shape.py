@@ -43,24 +43,28 @@ def conform(value: Any, schema: Schema, is_output: bool = False) -> Any:
 # Brings one value into a declared type, or tells with _MISFIT that it cannot be.
 Fit = Callable[[Any], Any]
 # By the identity of the schema, which is kept with it so that no other takes its place.
-_FITS: dict[tuple[int, bool], tuple[Schema, Fit]] = {}
+_FITS: dict[tuple[int, bool, str], tuple[Schema, Fit]] = {}
 _MOST_FITS = 64
-
-
-def _fit_for(schema: Schema, is_output: bool) -> Fit:
-    """The schema as a function, made once: reading it anew for each of thousands of records takes far longer."""
-    key = (id(schema), is_output)
-    known = _FITS.get(key)
-    if known is None:
-        if len(_FITS) >= _MOST_FITS:
-            _FITS.clear()
-        known = _FITS[key] = (schema, _Compiler(schema.get("definitions", {}), is_output).fit(schema))
-    return known[1]
 
 
 def items_fit(schema: Schema, key: str) -> Fit:
     """What brings one item, an object, of a list of an output into its shape, as `conform` does with the whole list."""
-    return _Compiler(schema.get("definitions", {}), is_output=True).fit(schema["properties"][key]["items"])
+    return _fit_for(schema, is_output=True, items_of=key)
+
+
+def _fit_for(schema: Schema, is_output: bool, items_of: str = "") -> Fit:
+    """The schema as a function, made once: reading it anew for each of thousands of records takes far longer.
+
+    :param items_of: the list whose items' schema is meant, "" where it is the whole
+    """
+    key = (id(schema), is_output, items_of)
+    known = _FITS.get(key)
+    if known is None:
+        if len(_FITS) >= _MOST_FITS:
+            _FITS.clear()
+        meant = schema["properties"][items_of]["items"] if items_of else schema
+        known = _FITS[key] = (schema, _Compiler(schema.get("definitions", {}), is_output).fit(meant))
+    return known[1]
 
 
 class _Compiler:

@@ -1,6 +1,5 @@
 """What the actions of this plugin share: reading the inputs of a step and shaping its output."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,7 +60,6 @@ class SentryAction(insightconnect_plugin_runtime.Action):
             name=name, description=description, input=StepInput(input.schema), output=StepOutput(output.schema)
         )
         self._judge = Judge(self.input.schema)
-        self._items_fit = functools.cache(functools.partial(items_fit, output.schema))
 
     def given(self, params: Any, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
         """The inputs that were given, in their declared types.
@@ -80,7 +78,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
         """What brings each record of a list of the output into its declared type, as `answer` would all of them at the
         end, for who reads them one by one.
         """
-        return self._items_fit(key)
+        return items_fit(self.output.schema, key)
 
 
 def read_params(params: Any, judge: Judge, canonical: Mapping[str, Callable[[Any], Any]] = _AS_GIVEN) -> Params:
