@@ -5,7 +5,7 @@ PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = this plugin needs Python 3.11 or newer, $(PYTHON) is not: make PYTHON=/path/to/python3.11
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --requirement
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
-CODE = bin komand_sentry sandbox unit_test e2e sandbox_test soak bench image_test tools/validate.py
+CODE = bin komand_sentry testing sandbox unit_test e2e sandbox_test soak bench image_test tools/*.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo sandbox test e2e judge soak bench validate image image-test export docs docs-check icons audit packages-check check format-check lint types refresh refresh-check clean
@@ -26,7 +26,7 @@ setup: .venv/ready .venv-tools/ready ## both environments, from pinned requireme
 	@touch $@
 
 demo: .venv/ready ## every action of the plugin, as InsightConnect runs it, on a local Sentry
-	@.venv/bin/python -m sandbox.demo
+	@.venv/bin/python -m tools.demo
 
 sandbox: .venv/ready ## a local Sentry on port 9000 that keeps its data in sandbox.db
 	.venv/bin/python -m sandbox --port 9000 --database sandbox.db
@@ -61,10 +61,10 @@ export: .venv/ready ## the image as the file that InsightConnect imports, loaded
 	.venv/bin/python -m image_test "$$(ls -t *.plg | head -n 1)"
 
 docs: .venv/ready ## the examples of README.md and its picture, from real runs
-	.venv/bin/python -m sandbox.docs
+	.venv/bin/python -m tools.docs
 
 docs-check: .venv/ready
-	.venv/bin/python -m sandbox.docs --check
+	.venv/bin/python -m tools.docs --check
 
 icons: ## icon.png and extension.png from their drawing
 	@command -v rsvg-convert >/dev/null || { echo "rsvg-convert is missing: install librsvg2-bin" >&2; exit 1; }

@@ -13,7 +13,7 @@ import time
 from bench.lines import Line, as_markdown, as_table
 from bench.processes import Launcher, Server, WarmFloor
 from bench.rows import FOUR, FULL, QUICK, Bench
-from soak.claims import DoesNotHold
+from testing.checks import CheckFailed
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         lines = measured(options)
-    except DoesNotHold as words:
+    except CheckFailed as words:
         print(f"bench: FAILED, {words}", file=sys.stderr)
         return 1
     print(as_table(lines))
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def measured(options: argparse.Namespace) -> list[Line]:
-    """:raises DoesNotHold: one of the contenders did not do the whole work"""
+    """:raises CheckFailed: one of the contenders did not do the whole work"""
     scale = QUICK if options.quick else FULL
     more = ("--gzip",) if options.gzip else ()
     sizes = ("--issues", str(FOUR * scale.issues), "--events", str(max(scale.events, FOUR * scale.growth_events)))

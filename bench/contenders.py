@@ -12,8 +12,8 @@ import orjson
 from bench import data, reading
 from bench.measure import Sample
 from bench.processes import HttpMode, Launcher, WarmFloor, encoded, post
-from sandbox.plugin import Json, action_message
-from soak.claims import claim
+from testing.checks import check
+from testing.plugin import Json, action_message
 
 # Of the bytes of the events has to arrive. Blanks and the like may be left out.
 LEAST_SHARE = 0.9
@@ -43,16 +43,16 @@ class Listing:
         return {**address, "id_key": self.id_key, "collects": collects}
 
     def check(self, body: Any) -> None:
-        """:raises DoesNotHold: the body of an answer is not the whole list"""
-        claim(body["status"] == "ok", f"{self.action} failed: {body['log'][-2000:]}")
+        """:raises CheckFailed: the body of an answer is not the whole list"""
+        check(body["status"] == "ok", f"{self.action} failed: {body['log'][-2000:]}")
         records = body["output"][self.key]
         self.check_counts(len(records), len({record[self.id_key] for record in records}))
         for place in (0, self.records - 1):
             made, told = self.make(place), records[place]
-            claim(told["title"] == made["title"] and told["metadata"] == made["metadata"], f"{told} is not {made}")
+            check(told["title"] == made["title"] and told["metadata"] == made["metadata"], f"{told} is not {made}")
 
     def check_counts(self, records: int, different: int) -> None:
-        claim(records == different == self.records, f"{records} records of {self.records}, {different} different")
+        check(records == different == self.records, f"{records} records of {self.records}, {different} different")
 
 
 def connection_to(base: str) -> Json:
@@ -91,7 +91,7 @@ class Run:
 
     :param argv: what begins it
     :param message: what it reads
-    :param check: raises DoesNotHold where what it wrote is not the whole work
+    :param check: raises CheckFailed where what it wrote is not the whole work
     """
 
     name: str
@@ -221,6 +221,6 @@ class Submit:
 
     def _check(self, bodies: list[Json]) -> None:
         failed = [body["log"] for body in bodies if body["status"] != "ok"]
-        claim(not failed, f"{len(failed)} events failed: {failed[:1]}")
+        check(not failed, f"{len(failed)} events failed: {failed[:1]}")
         different = {body["output"]["id"] for body in bodies}
-        claim(len(different) == len(self.events), f"{len(different)} IDs for {len(self.events)} events")
+        check(len(different) == len(self.events), f"{len(different)} IDs for {len(self.events)} events")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.processes import Server
-from soak.claims import claim
+from testing.checks import check
 
 Results = dict[str, list["Sample"]]
 
@@ -43,7 +43,7 @@ class Contender(Protocol):
     def records(self) -> int: ...
 
     def sample(self) -> Sample:
-        """:raises DoesNotHold: it did not do the whole work"""
+        """:raises CheckFailed: it did not do the whole work"""
 
 
 def measure(server: Server, contenders: Sequence[Contender], rounds: int) -> Results:
@@ -56,7 +56,7 @@ def measure(server: Server, contenders: Sequence[Contender], rounds: int) -> Res
             sample = contender.sample()
             counts = server.reset()
             received = counts["body_bytes"]
-            claim(received >= sample.sent, f"{contender.name} sent {received} bytes of {sample.sent:.0f}")
+            check(received >= sample.sent, f"{contender.name} sent {received} bytes of {sample.sent:.0f}")
             sample = replace(sample, requests=counts["requests"], connections=counts["connections"])
             results[contender.name].append(sample)
     return results

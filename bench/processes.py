@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.plugin import ENVIRONMENT, LOCAL, ROOT, Json, PluginServer
-from soak.claims import claim
-from soak.process import family
+from testing.checks import check
+from testing.plugin import ENVIRONMENT, LOCAL, ROOT, Json, PluginServer
+from testing.processes import process_tree
 
 STEP_SECONDS = 600
 # A shell may ask for these, with which each piece of an output is a write of its own and modules are compiled anew each
@@ -60,7 +60,7 @@ class _Process:
     def line(self) -> Any:
         assert self._process.stdout
         line = self._process.stdout.readline()
-        claim(bool(line), f"the process {self._process.args!r} ended")
+        check(bool(line), f"the process {self._process.args!r} ended")
         return json.loads(line)
 
     def ask(self, question: Any) -> Any:
@@ -104,14 +104,14 @@ class Launcher(_Process):
     def run(self, argv: Sequence[str], message: str = "", **environment: str) -> tuple[dict[str, float], str]:
         """What it took, and what it wrote.
 
-        :raises DoesNotHold: it failed
+        :raises CheckFailed: it failed
         """
         with tempfile.TemporaryDirectory() as folder:
             given, out, err = (Path(folder, name) for name in ("in", "out", "err"))
             given.write_text(message, encoding="utf-8")
             files = {"stdin": str(given), "stdout": str(out), "stderr": str(err)}
             took = self.ask({"argv": list(argv), "env": {**LOOPBACK, **environment}, **files})
-            claim(took["status"] == 0, f"{argv} failed: {err.read_text(errors='replace')[-2000:]}")
+            check(took["status"] == 0, f"{argv} failed: {err.read_text(errors='replace')[-2000:]}")
             return took, out.read_text(encoding="utf-8")
 
 
@@ -123,12 +123,12 @@ class HttpMode(PluginServer):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        (self.worker,) = [member for member in family(self.pid) if member != self.pid]
+        (self.worker,) = [member for member in process_tree(self.pid) if member != self.pid]
         return self
 
     def close(self) -> None:
         """At once: it has nothing to lose, and to end as it should takes it a second."""
-        for pid in family(self.pid) if self._process.poll() is None else ():
+        for pid in process_tree(self.pid) if self._process.poll() is None else ():
             os.kill(pid, signal.SIGKILL)
         self._process.wait()
 

@@ -18,8 +18,7 @@ from bench.contenders import Floor, Http, Listing, Run, Submit, connection_to, e
 from bench.lines import FLOOR, NAIVE, PLUGIN, Line, Target, compared
 from bench.measure import Results, Sample, measure, median, ratio, seconds
 from bench.processes import HttpMode, Launcher, Server, WarmFloor
-from sandbox.plugin import ROOT, action_message
-from soak.claims import claim
+from testing.plugin import ROOT, action_message
 
 FLOOR_RUN = (sys.executable, "-c", "from bench.floor import run; run()")
 SENTRY_CLI = Path(sysconfig.get_path("scripts"), "sentry-cli")
@@ -203,7 +202,7 @@ class Bench:
         short_id = data.issue(0)["shortId"]
 
         def check(written: str) -> None:
-            claim(short_id in written, f"sentry-cli does not list {short_id}: {written}")
+            check(short_id in written, f"sentry-cli does not list {short_id}: {written}")
 
         argv = (str(SENTRY_CLI), "issues", "list", "--org", "acme", "--project", "pump-station")
         environment = {"SENTRY_URL": self.server.base, "SENTRY_AUTH_TOKEN": data.TOKEN}

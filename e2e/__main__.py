@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import Sandbox
-from sandbox.plugin import PluginServer
+from testing.plugin import PluginServer
 
 from .case import E2ECase
 from .target import Target

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
-from sandbox.plugin import Json, PluginServer, action_message, run_plugin
+from testing.plugin import Json, PluginServer, action_message, run_plugin
 
 from .exceptions import EXCEPTIONS
 from .target import Target

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sandbox.plugin import Json
+from testing.plugin import Json
 
 REQUIRED = ("URL", "TOKEN", "ORG", "PROJECT", "DSN")
 # Without one of these the tests that need it are reported as not run, with its name.

@@ -1,6 +1,6 @@
 """Who may do what: each kind of token, through the connection test and the actions."""
 
-from sandbox.plugin import Json, connection_test_message, run_plugin
+from testing.plugin import Json, connection_test_message, run_plugin
 
 from .case import RUN, E2ECase
 

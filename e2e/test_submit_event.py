@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from sandbox.plugin import Json
+from testing.plugin import Json
 
 from .case import RUN, E2ECase
 

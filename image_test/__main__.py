@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox import Sandbox
-from sandbox.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages
+from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages
 
 from .container import Container, build, load, output_of, plugin_container
 

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.plugin import ROOT
+from testing.plugin import ROOT
 
 SCRIPT = ROOT / "tools" / "image"
 # As little as a container can be given: no capabilities, nothing to write to but /tmp, and the image's own user.

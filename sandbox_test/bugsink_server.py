@@ -13,7 +13,7 @@ from typing import Self
 
 import requests
 
-from sandbox.plugin import Json
+from testing.plugin import Json
 
 BIN = Path(__file__).resolve().parent.parent / ".venv-bugsink" / "bin"
 START_SECONDS = 60

@@ -11,8 +11,8 @@ from komand_sentry.connection import Connection
 from komand_sentry.util.event_payload import canonical_event
 from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import read_params
-from sandbox.plugin import Json
-from unit_test.support import connection_to, run_action
+from testing.plugin import Json
+from testing.support import connection_to, run_action
 
 from .bugsink_server import BIN, BugsinkServer
 

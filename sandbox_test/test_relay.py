@@ -19,7 +19,7 @@ from komand_sentry.actions.submit_event.schema import SubmitEventInput
 from komand_sentry.util.event_payload import canonical_event, ready_event
 from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import read_params
-from sandbox.plugin import Json
+from testing.plugin import Json
 
 JUDGE = Judge(SubmitEventInput.schema)
 EXAMPLES = 2000

@@ -1,4 +1,4 @@
-"""`python -m soak`: the checks of this folder, or the one that is named; 1 where a claim does not hold.
+"""`python -m soak`: the checks of this folder, or the one that is named; 1 where a check does not hold.
 
 python -m soak                    # all of them, about a minute
 python -m soak submit             # no event is lost, none is stored twice
@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from testing.checks import CheckFailed
+
 from . import http_mode, listing, submit
-from .claims import DoesNotHold
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def passes(name: str, check: Callable[[], str]) -> bool:
     started = time.monotonic()
     try:
         print(f"{name}: {check()} ({time.monotonic() - started:.0f} s)", flush=True)
-    except DoesNotHold as words:
+    except CheckFailed as words:
         print(f"{name}: FAILED, {words}", file=sys.stderr, flush=True)
         return False
     return True

@@ -12,14 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import psutil
+
 from komand_sentry.util.transport import POOL_SIZE
 from sandbox import Faults, Sandbox
-from sandbox.plugin import Json, PluginServer, action_message
-from unit_test.support import connection_params, connection_to, run_action
+from testing.checks import check, first_few
+from testing.plugin import Json, PluginServer, action_message
+from testing.processes import ProcessStats, read_stats
+from testing.support import connection_params, connection_to, run_action
 
-from . import process
-from .claims import claim, some
-from .process import Reading
 from .steps import ISSUES, Mix, event_of, fault_in
 
 CALLERS = 8
@@ -54,7 +55,7 @@ class Run:
     failed: int = 0
     wrong: list[str] = field(default_factory=list)
     event_ids: list[str] = field(default_factory=list)
-    samples: list[tuple[int, Reading]] = field(default_factory=list)
+    samples: list[tuple[int, ProcessStats]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
@@ -62,8 +63,8 @@ class Run:
         with ThreadPoolExecutor(CALLERS) as pool:
             steps = [pool.submit(self.run_step, number) for number in range(self.steps)]
             while not all(step.done() for step in steps):
-                with suppress(OSError):  # a process that ended; the steps and the next reading show it
-                    self.samples.append((self.done, process.read(self.server.pid)))
+                with suppress(psutil.Error):  # a process that ended; the steps and the next reading show it
+                    self.samples.append((self.done, read_stats(self.server.pid)))
                 time.sleep(SAMPLE_SECONDS)
             for step in steps:
                 step.result()
@@ -84,13 +85,13 @@ class Run:
             elif step.action == "submit_event" and not step.fails:
                 self.event_ids.append(answer["output"]["id"])
 
-    def fifth(self, number: int) -> list[Reading]:
+    def fifth(self, number: int) -> list[ProcessStats]:
         """The readings of one fifth of the steps, of which the first is the warm-up."""
         return [reading for done, reading in self.samples if number - 1 <= done * 5 / self.steps < number]
 
 
 def run(steps: int) -> str:
-    """:raises DoesNotHold: a step was not answered as is due, or the plugin's processes grew"""
+    """:raises CheckFailed: a step was not answered as is due, or the plugin's processes grew"""
     faults = Faults(RATE, seed=1, most_in_a_row=MOST_IN_A_ROW)
     faults.on = False
     with Sandbox(record=False, faults=faults) as sandbox, PluginServer() as server:
@@ -106,9 +107,9 @@ def run(steps: int) -> str:
     )
 
 
-def read_at_rest(pid: int) -> Reading:
+def read_at_rest(pid: int) -> ProcessStats:
     deadline = time.monotonic() + SETTLING_SECONDS
-    while (reading := process.read(pid)).sockets > SOCKETS_AT_REST and time.monotonic() < deadline:
+    while (reading := read_stats(pid)).sockets > SOCKETS_AT_REST and time.monotonic() < deadline:
         time.sleep(SAMPLE_SECONDS)
     return reading
 
@@ -122,22 +123,22 @@ def made_issues(sandbox: Sandbox) -> list[str]:
 
 
 def check_answers(soak: Run, sandbox: Sandbox) -> None:
-    claim(not soak.wrong, f"{len(soak.wrong)} of {soak.done} steps were not answered as is due: {some(soak.wrong)}")
+    check(not soak.wrong, f"{len(soak.wrong)} of {soak.done} steps got a wrong response: {first_few(soak.wrong)}")
     stored = {row["event_id"] for row in sandbox.store.all("SELECT event_id FROM event")}
     lost = [event_id for event_id in soak.event_ids if event_id not in stored]
-    claim(not lost, f"{len(lost)} events are not stored: {some(lost)}")
+    check(not lost, f"{len(lost)} events are not stored: {first_few(lost)}")
     expected = ISSUES + len(soak.event_ids)
-    claim(len(stored) == expected, f"{expected} events were submitted, {len(stored)} are stored")
+    check(len(stored) == expected, f"{expected} events were submitted, {len(stored)} are stored")
 
 
-def growth(soak: Run, at_rest: Reading) -> str:
+def growth(soak: Run, at_rest: ProcessStats) -> str:
     """What the processes of the plugin held after the warm-up and at the end.
 
-    :raises DoesNotHold: it is more than it may be
+    :raises CheckFailed: it is more than it may be
     """
     early, late = soak.fifth(2), soak.fifth(5)
     pids = {reading.pids for _, reading in soak.samples}
-    claim(len(pids) == 1, f"the plugin's processes ended and were started anew: {pids}")
+    check(len(pids) == 1, f"the plugin's processes ended and were started anew: {pids}")
     memory = [statistics.median(reading.memory for reading in fifth) / 1024 for fifth in (early, late)]
     threads = [max(reading.threads for reading in fifth) for fifth in (early, late)]
     sockets = [statistics.median_high(reading.sockets for reading in fifth) for fifth in (early, late)]
@@ -146,8 +147,8 @@ def growth(soak: Run, at_rest: Reading) -> str:
         f"after the warm-up and at the end: memory {memory[0]:.1f} and {memory[1]:.1f} MiB, threads {threads[0]} and "
         f"{threads[1]}, sockets {sockets[0]} and {sockets[1]}; at most {most} sockets, at rest {at_rest.sockets}"
     )
-    claim(memory[1] - memory[0] <= MOST_GROWTH_KIB / 1024, f"the memory grows: {figures}")
-    claim(threads[0] == threads[1], f"the number of threads changes: {figures}")
-    claim(most <= LISTENING + CALLERS + POOL_SIZE, f"more sockets than callers and pool account for: {figures}")
-    claim(at_rest.sockets <= SOCKETS_AT_REST, f"sockets are left open at rest: {figures}")
+    check(memory[1] - memory[0] <= MOST_GROWTH_KIB / 1024, f"the memory grows: {figures}")
+    check(threads[0] == threads[1], f"the number of threads changes: {figures}")
+    check(most <= LISTENING + CALLERS + POOL_SIZE, f"more sockets than callers and pool account for: {figures}")
+    check(at_rest.sockets <= SOCKETS_AT_REST, f"sockets are left open at rest: {figures}")
     return figures

@@ -16,10 +16,9 @@ from komand_sentry.util.exchange import Request, Response
 from komand_sentry.util.pagination import PAGE_SIZE
 from komand_sentry.util.transport import Transport
 from sandbox import Sandbox
-from sandbox.plugin import Json
-from unit_test.support import connection_to, run_action
-
-from .claims import claim, some
+from testing.checks import check, first_few
+from testing.plugin import Json
+from testing.support import connection_to, run_action
 
 ISSUES = 2000
 CALLERS = 4
@@ -69,7 +68,7 @@ class World:
             list(pool.map(lambda place: self.submit(f"Pump {place} stopped", self.age(place)), range(ISSUES)))
         rows = self.sandbox.store.all("SELECT id FROM issue ORDER BY last_seen DESC")
         self.ids = [str(row["id"]) for row in rows]
-        claim(len(set(self.ids)) == ISSUES, f"{len(self.ids)} issues were made of {ISSUES} events")
+        check(len(set(self.ids)) == ISSUES, f"{len(self.ids)} issues were made of {ISSUES} events")
 
     def age(self, place: float) -> float:
         return NEWEST_AGE + place * APART
@@ -116,7 +115,7 @@ class World:
 
 
 def run() -> str:
-    """:raises DoesNotHold: an issue was left out or came twice"""
+    """:raises CheckFailed: an issue was left out or came twice"""
     with Sandbox(record=False) as sandbox:
         world = World(sandbox, connection_to(sandbox.base, sandbox.env["TOKEN"]))
         world.fill()
@@ -125,11 +124,11 @@ def run() -> str:
     unchanged = set(world.ids) - set(world.changed)
     missing = sorted(unchanged - set(times), key=world.ids.index)
     repeated = [issue for issue, count in times.items() if count > 1]
-    claim(not output["truncated"], "the list is said to be truncated")
-    claim(not missing, f"{len(missing)} issues that were there all the time are not listed: {some(missing)}")
-    claim(not repeated, f"{len(repeated)} issues are listed more than once: {some(repeated)}")
+    check(not output["truncated"], "the list is said to be truncated")
+    check(not missing, f"{len(missing)} issues that were there all the time are not listed: {first_few(missing)}")
+    check(not repeated, f"{len(repeated)} issues are listed more than once: {first_few(repeated)}")
     least = ISSUES // PAGE_SIZE - 1
-    claim(world.pages > least and world.new >= least * NEW, f"only {world.pages} pages, {world.new} new issues")
+    check(world.pages > least and world.new >= least * NEW, f"only {world.pages} pages, {world.new} new issues")
     return (
         f"{len(times)} issues in {world.pages} pages, between them {world.new} new issues and {len(world.changed)} "
         f"changes of others:\neach of the {len(unchanged)} that were there all the time came once, and no other twice"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from jsonschema import ValidationError
 
 from sandbox import Sandbox
-from sandbox.plugin import Json
-from unit_test.support import ACTIONS, validate
+from testing.plugin import Json
+from testing.support import ACTIONS, validate
 
 ISSUES = 40
 NO_ISSUE = "999999999"

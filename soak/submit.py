@@ -8,10 +8,9 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.connection import Connection
 from sandbox import Fault, Faults, Sandbox
-from unit_test.fake_clock import FakeClock
-from unit_test.support import connection_to, run_action
-
-from .claims import claim, some
+from testing.checks import check, first_few
+from testing.fake_clock import FakeClock
+from testing.support import connection_to, run_action
 
 EVENTS = 1000
 CALLERS = 4
@@ -37,7 +36,7 @@ class Submitted:
 
 
 def run() -> str:
-    """:raises DoesNotHold: an event was lost, stored twice or counted twice, or a step failed"""
+    """:raises CheckFailed: an event was lost, stored twice or counted twice, or a step failed"""
     faults = Faults(RATE, seed=1, paths="/api/[0-9]+/store/", most_in_a_row=MOST_IN_A_ROW)
     with Sandbox(record=False, faults=faults) as sandbox:
         steps = submit_all(sandbox)
@@ -45,12 +44,12 @@ def run() -> str:
         rows = sandbox.store.scalar("SELECT COUNT(*) FROM event")
         counted = sandbox.store.scalar("SELECT SUM(times_seen) FROM issue")
     failed = [f"{step.message}: {step.problem}" for step in steps if step.problem]
-    claim(not failed, f"{len(failed)} steps failed: {some(failed)}")
+    check(not failed, f"{len(failed)} steps failed: {first_few(failed)}")
     lost = [step.message for step in steps if (step.event_id, step.message) not in stored]
-    claim(not lost, f"{len(lost)} events are not stored under the ID that their step returned: {some(lost)}")
-    claim(rows == counted == EVENTS, f"{EVENTS} steps made {rows} events, which are counted as {counted}")
+    check(not lost, f"{len(lost)} events are not stored under the ID that their step returned: {first_few(lost)}")
+    check(rows == counted == EVENTS, f"{EVENTS} steps made {rows} events, which are counted as {counted}")
     missing = [kind.value for kind in Fault if not faults.played[kind]]
-    claim(not missing, f"faults that were not played: {some(missing)}")
+    check(not missing, f"faults that were not played: {first_few(missing)}")
     return (
         f"{EVENTS} events by {CALLERS} callers in {faults.requests} requests: none lost, none twice; the longest step "
         f"waited {max(step.waited for step in steps):.0f} s\n"

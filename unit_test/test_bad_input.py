@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from sandbox import Sandbox
-from sandbox.plugin import Json, action_message
-from unit_test.support import ACTIONS, connection_params
+from testing.plugin import Json, action_message
+from testing.support import ACTIONS, connection_params
 from unit_test.test_faults import EVENTS, KEY, LIST, SUBMIT, UPDATE, FaultCase, Outcome, start
 
 LONG = "x" * 2**20

@@ -3,7 +3,7 @@ import unittest
 from datetime import UTC, datetime, timedelta
 
 from komand_sentry.util.budget import DEFAULT_SECONDS, LEAST_ATTEMPT_SECONDS, UNCHARGED_SECONDS, Budget, SystemClock
-from unit_test.fake_clock import FakeClock
+from testing.fake_clock import FakeClock
 
 
 class BudgetTest(unittest.TestCase):

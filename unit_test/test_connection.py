@@ -6,9 +6,9 @@ import unittest
 from insightconnect_plugin_runtime.exceptions import APIException, ConnectionTestException, PluginException
 
 from komand_sentry.connection import Connection
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 from unit_test import faults
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
 
 
 class TestConnectionTest(SandboxTestCase):

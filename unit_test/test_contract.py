@@ -9,8 +9,8 @@ import yaml
 
 from komand_sentry.util import records
 from komand_sentry.util.shape import conform
-from sandbox.plugin import ROOT, Json
-from unit_test.support import ACTIONS, validate
+from testing.plugin import ROOT, Json
+from testing.support import ACTIONS, validate
 
 # name: (type, default, required, enum)
 Input = tuple[str, Any, bool, list[str] | None]

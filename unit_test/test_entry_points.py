@@ -9,8 +9,8 @@ from insightconnect_plugin_runtime import Plugin
 
 from komand_sentry.util.web_api import USER_AGENT
 from sandbox import Sandbox
-from sandbox.plugin import ROOT, Json, PluginServer, action_message, connection_test_message, run_plugin
-from unit_test.support import ACTIONS, SandboxTestCase, connection_params, message, validate
+from testing.plugin import ROOT, Json, PluginServer, action_message, connection_test_message, run_plugin
+from testing.support import ACTIONS, SandboxTestCase, connection_params, message, validate
 
 
 class EntryPointCases:

@@ -23,11 +23,11 @@ from insightconnect_plugin_runtime.exceptions import LoggedException
 
 from komand_sentry.connection import Connection
 from komand_sentry.util import transport
-from sandbox.plugin import Json, action_message
+from testing.fake_clock import FakeClock
+from testing.plugin import Json, action_message
+from testing.scripted_server import Answer, Received, ScriptedServer
+from testing.support import ACTIONS, validate
 from unit_test import faults
-from unit_test.fake_clock import FakeClock
-from unit_test.scripted_server import Answer, Received, ScriptedServer
-from unit_test.support import ACTIONS, validate
 
 TOKEN = "sntryu_" + "0123456789abcdef" * 4
 KEY = "3f6b2c1d9e8a4f70b5c4d3e2f1a09b8c"

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from unit_test.support import SandboxTestCase
+from testing.support import SandboxTestCase
 
 SENTRY_CLI = Path(sysconfig.get_path("scripts"), "sentry-cli")
 CAPTURE = """

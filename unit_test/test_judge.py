@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from komand_sentry.util.judge import Judge
 from komand_sentry.util.step import SentryAction
-from sandbox.plugin import ROOT
-from unit_test.support import ACTIONS
+from testing.plugin import ROOT
+from testing.support import ACTIONS
 
 settings.register_profile("judge", deadline=None, max_examples=200, derandomize=True)
 

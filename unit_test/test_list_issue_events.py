@@ -2,8 +2,8 @@ import unittest
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 
 
 class TestListIssueEvents(SandboxTestCase):

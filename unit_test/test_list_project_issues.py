@@ -3,11 +3,11 @@ from http.server import BaseHTTPRequestHandler
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
-from sandbox.plugin import Json
+from testing.fake_clock import FakeClock
+from testing.plugin import Json
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 from unit_test import faults
-from unit_test.fake_clock import FakeClock
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
 
 SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
 PATH = "/api/0/projects/acme/pump-station/issues/"

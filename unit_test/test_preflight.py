@@ -12,7 +12,7 @@ from komand_sentry.util.preflight import (
     version_in,
 )
 from komand_sentry.util.token import token_kind
-from unit_test.support import ACTIONS
+from testing.support import ACTIONS
 
 REPORT = Preflight(
     server="https://sentry.example.com",

@@ -12,10 +12,10 @@ from komand_sentry.util.exchange import Response
 from komand_sentry.util.meanwhile import Chore, meanwhile, work
 from komand_sentry.util.pagination import MOST_PAGES, PAGE_SIZE, Listing, Position
 from komand_sentry.util.reader import Reader
-from unit_test.fake_clock import FakeClock
+from testing.fake_clock import FakeClock
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import connection_to, run_action
 from unit_test.faults import send_head
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import connection_to, run_action
 
 NEXT = {"Link": '<x>; rel="next"; results="true"; cursor="a"'}
 SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}

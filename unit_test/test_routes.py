@@ -8,9 +8,9 @@ from unittest import mock
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
-from sandbox.plugin import Json
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
+from testing.plugin import Json
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 
 UNKNOWN = Answer(404, b'{"detail": "The requested resource does not exist"}')
 NO_ROUTE = Answer(404)

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from komand_sentry.connection.schema import ConnectionSchema
-from sandbox.plugin import ROOT, SAMPLES, Json, run_plugin, sample_messages
-from unit_test.support import ACTIONS, SandboxTestCase, validate
+from testing.plugin import ROOT, SAMPLES, Json, run_plugin, sample_messages
+from testing.support import ACTIONS, SandboxTestCase, validate
 
 SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
 

@@ -9,9 +9,9 @@ from komand_sentry.util.exchange import MOST_REDIRECTS, Effort, Request, Respons
 from komand_sentry.util.retry import MOST_TRIES
 from komand_sentry.util.sender import Sender
 from komand_sentry.util.transport import Transport
+from testing.fake_clock import FakeClock
+from testing.scripted_server import Answer, ScriptedServer
 from unit_test import faults
-from unit_test.fake_clock import FakeClock
-from unit_test.scripted_server import Answer, ScriptedServer
 
 PATH = "/api/0/issues/7/"
 SECRET = "sntryu_0123456789abcdef"

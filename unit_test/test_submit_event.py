@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
-from sandbox.plugin import Json
+from testing.plugin import Json
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 from unit_test import faults
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
 
 KEY = "3f6b2c1d9e8a4f70b5c4d3e2f1a09b8c"
 SECRET = "c8b90a1f2e3d4c5b07f4a8e9d1c2b6f3"

@@ -23,9 +23,9 @@ from komand_sentry.util.errors import unreachable_error
 from komand_sentry.util.exchange import Request, Unreachable
 from komand_sentry.util.meanwhile import meanwhile
 from komand_sentry.util.transport import Transport
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import connection_to
 from unit_test import faults
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import connection_to
 
 SECONDS = 5.0
 

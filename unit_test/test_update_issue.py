@@ -3,9 +3,9 @@ import unittest
 
 from insightconnect_plugin_runtime.exceptions import APIException, PluginException
 
-from sandbox.plugin import Json
-from unit_test.scripted_server import Answer, ScriptedServer
-from unit_test.support import SandboxTestCase, connection_to, run_action
+from testing.plugin import Json
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import SandboxTestCase, connection_to, run_action
 
 
 class TestUpdateIssue(SandboxTestCase):

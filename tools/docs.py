@@ -1,4 +1,4 @@
-"""What README.md shows of the plugin at work, from real runs: `python -m sandbox.docs`, with `--check` to compare.
+"""What README.md shows of the plugin at work, from real runs: `python -m tools.docs`, with `--check` to compare.
 
 The messages of tests/ are run against a sandbox, and what went in and came out is written between the marks of
 README.md; the demo is run and drawn as artwork/demo.svg. What differs from run to run is written alike each time.
@@ -12,9 +12,9 @@ import re
 import sys
 from pathlib import Path
 
-from . import Sandbox
-from .demo import Demo
-from .plugin import ROOT, Json, run_plugin, sample_messages
+from sandbox import Sandbox
+from testing.plugin import ROOT, Json, run_plugin, sample_messages
+from tools.demo import Demo
 
 README = ROOT / "README.md"
 PICTURE = ROOT / "artwork" / "demo.svg"

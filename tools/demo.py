@@ -1,4 +1,4 @@
-"""The plugin at work: `python -m sandbox.demo` runs each step as InsightConnect does, against a sandbox of its own.
+"""The plugin at work: `python -m tools.demo` runs each step as InsightConnect does, against a sandbox of its own.
 
 Every step is a process of the real `bin/komand_sentry run` with a JSON message on stdin. Exits with 1 where a step
 does not do what it should.
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import Sandbox
-from .plugin import Json, action_message, connection_test_message, run_plugin
+from sandbox import Sandbox
+from testing.plugin import Json, action_message, connection_test_message, run_plugin
 
 WIDTH = 100
 

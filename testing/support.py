@@ -12,8 +12,8 @@ from komand_sentry.connection import Connection
 from komand_sentry.util.budget import Clock
 from komand_sentry.util.step import SentryAction
 from sandbox import Sandbox
-from sandbox.plugin import Json, action_message
-from unit_test.fake_clock import FakeClock
+from testing.fake_clock import FakeClock
+from testing.plugin import Json, action_message
 
 ACTIONS: dict[str, Callable[[], SentryAction]] = {
     "submit_event": SubmitEvent,
