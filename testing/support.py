@@ -1,5 +1,6 @@
 """What the tests share: the actions run in process, and a sandbox to run them against."""
 
+import json
 import logging
 import unittest
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from komand_sentry.actions import ListIssueEvents, ListProjectIssues, SubmitEvent, UpdateIssue
 from komand_sentry.connection import Connection
-from komand_sentry.util.budget import Clock
+from komand_sentry.util.http.time_budget import Clock
 from komand_sentry.util.step import SentryAction
 from sandbox import Sandbox
 from testing.fake_clock import FakeClock
@@ -44,9 +45,10 @@ def run_action(name: str, connection: Connection, params: Any) -> Json:
     """Runs an action in process and holds its output against the generated schema."""
     action = ACTIONS[name]()
     action.connection = connection
-    output = action.run(params)
+    # As InsightConnect receives it: lists in an output are tuples, which JSON does not have.
+    output: Json = json.loads(json.dumps(action.run(params)))
     validate(output, action.output.schema)
-    return dict(output)
+    return output
 
 
 def message(name: str, params: Json, connection: Json) -> Json:

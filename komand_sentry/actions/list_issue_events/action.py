@@ -1,12 +1,8 @@
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import ListIssueEventsInput, ListIssueEventsOutput, Input, Output, Component
 
 # Custom imports below
-from typing import Any
-
-from komand_sentry.util.pagination import Window
-from komand_sentry.util.step import Params, SentryAction
+from komand_sentry.util.sentry.pagination import PageRange
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
 class ListIssueEvents(SentryAction):
@@ -19,16 +15,16 @@ class ListIssueEvents(SentryAction):
             output=ListIssueEventsOutput(),
         )
 
-    @auto_instrument
-    def run(self, params: Any = None) -> Params:
-        given = self.given(params)
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        issue_id = given[Input.ISSUE_ID]
-        organization_slug = given.get(Input.ORGANIZATION_SLUG, "")
-        environment = given.get(Input.ENVIRONMENT, "")
-        full = given.get(Input.FULL, True)
-        window = Window(given.get(Input.LIMIT, 0), given.get(Input.CURSOR, ""), self.shape_of(Output.EVENTS))
+        issue_id = params[Input.ISSUE_ID]
+        organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
+        environment = params.get(Input.ENVIRONMENT, "")
+        full = params.get(Input.FULL, True)
+        page_range = PageRange(params.get(Input.LIMIT, 0), params.get(Input.CURSOR, ""))
         # END INPUT BINDING - DO NOT REMOVE
-        listing = self.connection.client.list_issue_events(issue_id, environment, full, window, organization_slug)
-        end = self.answer({Output.TRUNCATED: listing.truncated, Output.NEXT_CURSOR: listing.next_cursor})
-        return {Output.EVENTS: listing.records, **end}
+        events = self.connection.client.events.list_for_issue(
+            issue_id, organization_slug, environment, full, page_range
+        )
+        return events.output(Output.EVENTS)

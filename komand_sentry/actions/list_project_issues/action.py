@@ -1,13 +1,9 @@
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import ListProjectIssuesInput, ListProjectIssuesOutput, Input, Output, Component
 
 # Custom imports below
-from typing import Any
-
-from komand_sentry.util.client import IssueFilter
-from komand_sentry.util.pagination import Window
-from komand_sentry.util.step import Params, SentryAction
+from komand_sentry.util.sentry.issues import IssueFilter
+from komand_sentry.util.sentry.pagination import PageRange
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
 class ListProjectIssues(SentryAction):
@@ -20,21 +16,21 @@ class ListProjectIssues(SentryAction):
             output=ListProjectIssuesOutput(),
         )
 
-    @auto_instrument
-    def run(self, params: Any = None) -> Params:
-        given = self.given(params)
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        organization_slug = given[Input.ORGANIZATION_SLUG]
-        project_slug = given[Input.PROJECT_SLUG]
+        organization_slug = params[Input.ORGANIZATION_SLUG]
+        project_slug = params[Input.PROJECT_SLUG]
         issue_filter = IssueFilter(
-            query=given.get(Input.QUERY, "" if given.get(Input.ALL_STATUSES) else "is:unresolved"),
-            stats_period=given.get(Input.STATSPERIOD, ""),
-            short_id_lookup=given.get(Input.SHORTIDLOOKUP, False),
-            environment=given.get(Input.ENVIRONMENT, ""),
-            sort=given.get(Input.SORT, ""),
+            query=params.get(Input.QUERY, "" if params.get(Input.ALL_STATUSES) else "is:unresolved"),
+            stats_period=params.get(Input.STATSPERIOD, ""),
+            short_id_lookup=params.get(Input.SHORTIDLOOKUP, False),
+            environment=params.get(Input.ENVIRONMENT, ""),
+            sort=params.get(Input.SORT, ""),
         )
-        window = Window(given.get(Input.LIMIT, 0), given.get(Input.CURSOR, ""), self.shape_of(Output.ISSUES))
+        page_range = PageRange(params.get(Input.LIMIT, 0), params.get(Input.CURSOR, ""))
         # END INPUT BINDING - DO NOT REMOVE
-        listing = self.connection.client.list_project_issues(organization_slug, project_slug, issue_filter, window)
-        end = self.answer({Output.TRUNCATED: listing.truncated, Output.NEXT_CURSOR: listing.next_cursor})
-        return {Output.ISSUES: listing.records, **end}
+        issues = self.connection.client.issues.list_for_project(
+            organization_slug, project_slug, issue_filter, page_range
+        )
+        return issues.output(Output.ISSUES)

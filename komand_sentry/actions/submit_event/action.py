@@ -1,15 +1,14 @@
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import SubmitEventInput, SubmitEventOutput, Input, Output, Component
 
 # Custom imports below
-from typing import Any
+from typing import ClassVar
 
-from komand_sentry.util.event_payload import PROTOCOL_VERSION, canonical_event
-from komand_sentry.util.step import Params, SentryAction
+from komand_sentry.util.sentry.event_payload import PROTOCOL_VERSION, normalize_event_json
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
 class SubmitEvent(SentryAction):
+    normalizers: ClassVar = {Input.EVENT_JSON: normalize_event_json}
 
     def __init__(self) -> None:
         super().__init__(
@@ -19,12 +18,11 @@ class SubmitEvent(SentryAction):
             output=SubmitEventOutput(),
         )
 
-    @auto_instrument
-    def run(self, params: Any = None) -> Params:
-        given = self.given(params, canonical={Input.EVENT_JSON: canonical_event})
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        dsn = given[Input.DSN]
-        event = given[Input.EVENT_JSON]
-        version = given.get(Input.SENTRY_VERSION, PROTOCOL_VERSION)
+        dsn = params[Input.DSN]
+        event = params[Input.EVENT_JSON]
+        version = params.get(Input.SENTRY_VERSION, PROTOCOL_VERSION)
         # END INPUT BINDING - DO NOT REMOVE
-        return self.answer({Output.ID: self.connection.client.submit_event(dsn, event, version)})
+        return {Output.ID: self.connection.client.ingest.submit(dsn, event, version)}

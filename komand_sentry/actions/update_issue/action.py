@@ -1,12 +1,8 @@
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import UpdateIssueInput, UpdateIssueOutput, Input, Output, Component
 
 # Custom imports below
-from typing import Any
-
-from komand_sentry.util.errors import input_error
-from komand_sentry.util.step import Params, SentryAction
+from komand_sentry.util.errors.factory import invalid_input
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 _ATTRIBUTES = (
     Input.STATUS,
@@ -28,34 +24,30 @@ class UpdateIssue(SentryAction):
             output=UpdateIssueOutput(),
         )
 
-    @auto_instrument
-    def run(self, params: Any = None) -> Params:
-        given = self.given(params)
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        issue_id = given[Input.ISSUE_ID]
-        organization_slug = given.get(Input.ORGANIZATION_SLUG, "")
-        changes = changes_of(given)
+        issue_id = params[Input.ISSUE_ID]
+        organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
+        changes = changes_of(params)
         # END INPUT BINDING - DO NOT REMOVE
-        issue = self.connection.client.update_issue(issue_id, changes, organization_slug)
-        return self.answer({Output.ISSUE: issue})
+        return {Output.ISSUE: self.connection.client.issues.update(issue_id, organization_slug, changes)}
 
 
-def changes_of(given: Params) -> Params:
-    """The attributes to send: those that were given, false included, and an empty assignee for `unassign`.
+def changes_of(params: Inputs) -> Inputs:
+    """The attributes to send: those that are set, false included, and an empty assignee for `unassign`.
 
-    :raises PluginException: nothing is to change, or the issue is to be assigned and un-assigned at once
+    :raises InvalidInput: no attribute is set, or both assignedTo and unassign are
     """
-    changes = {name: given[name] for name in _ATTRIBUTES if name in given}
-    if given.get(Input.UNASSIGN):
+    changes = {name: params[name] for name in _ATTRIBUTES if name in params}
+    if params.get(Input.UNASSIGN):
         if Input.ASSIGNEDTO in changes:
-            raise input_error(
-                "The issue is to be assigned and un-assigned at once.", "Give either assignedTo or unassign, not both."
-            )
-        # What Sentry's own web interface sends; 9 and 2026 alike take it for nobody.
+            raise invalid_input("Both assignedTo and unassign are set.", "Set either assignedTo or unassign, not both.")
+        # Sentry's web interface sends the same; all versions accept it.
         changes[Input.ASSIGNEDTO] = ""
     if not changes:
-        raise input_error(
-            "No attribute of the issue was given, so there is nothing to update.",
-            f"Give at least one of {', '.join((*_ATTRIBUTES, Input.UNASSIGN))}.",
+        raise invalid_input(
+            "There is nothing to update: no attribute of the issue is set.",
+            f"Set at least one of {', '.join((*_ATTRIBUTES, Input.UNASSIGN))}.",
         )
     return changes

@@ -1,4 +1,4 @@
-"""The event that is submitted: the one shape that the schema types, made from all the shapes that Sentry accepts.
+"""Normalize an event to the form that the schema declares, from all the forms that Sentry accepts, and serialize it.
 
 https://develop.sentry.dev/sdk/data-model/event-payloads/
 """
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlencode
 
 Event = dict[str, Any]
 
-# Names of older clients: https://develop.sentry.dev/sdk/data-model/event-payloads/ still lists them as aliases.
+# Attribute names of older clients, which Sentry still accepts as aliases.
 _LEGACY_NAMES = {
     "sentry.interfaces.Exception": "exception",
     "sentry.interfaces.Message": "logentry",
@@ -25,61 +25,61 @@ _LEGACY_NAMES = {
     "sentry.interfaces.DebugMeta": "debug_meta",
     "sentry.interfaces.Csp": "csp",
 }
-_WITH_VALUES = ("exception", "threads", "breadcrumbs")
+_VALUE_LISTS = ("exception", "threads", "breadcrumbs")
 _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "fatal"}
-# What says when and from where, and not what.
-_WITHOUT_CONTENT = frozenset(
+# Attributes that alone do not make an issue.
+_METADATA = frozenset(
     ("event_id", "timestamp", "start_timestamp", "received", "type", "platform", "sdk", "version", "project")
 )
-# Of the protocol that events are sent by.
+# The current version of the ingestion protocol.
 PROTOCOL_VERSION = 7
 _EVENT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class MalformedEventID(ValueError):
+class InvalidEventID(ValueError):
     """An event_id that Sentry would refuse or replace."""
 
 
-def canonical_event(event: Any) -> Any:
-    """The event with each attribute in its canonical shape. Attributes of unknown shape stay as they are.
+def normalize_event_json(event: Any) -> Any:
+    """Convert each attribute of an event to its normal form. Attributes of unknown form stay as they are.
 
-    Whatever is only a matter of type (numbers for texts, pairs for objects) is left to the schema's own conforming.
+    Differences that are only a matter of type (numbers for texts, pairs for objects) are left to coerce.py.
     """
     if not isinstance(event, dict):
         return event
-    shaped: Event = {}
+    normalized: Event = {}
     for given_name, value in event.items():
         name: str = _LEGACY_NAMES.get(given_name) or given_name
-        # A blank text at the top is an input that a person left blank, and Sentry reports some of them as errors.
+        # A blank text at the top level is an input that the user left blank. Sentry reports some of them as errors.
         if not (isinstance(value, str) and not value.strip()) and value is not None:
-            # Where both names of an attribute are given, today's counts.
-            shaped[name] = event.get(name) or value
-    if isinstance(shaped.get("message"), dict):
-        shaped.setdefault("logentry", shaped.pop("message"))
-    for name in _WITH_VALUES:
-        if name in shaped:
-            shaped[name] = _with_values(shaped[name])
-    for name, shape in _SHAPES.items():
-        if name in shaped:
-            shaped[name] = shape(shaped[name])
-    return shaped
+            # If both names of an attribute are set, the current one counts.
+            normalized[name] = event.get(name) or value
+    if isinstance(normalized.get("message"), dict):
+        normalized.setdefault("logentry", normalized.pop("message"))
+    for name in _VALUE_LISTS:
+        if name in normalized:
+            normalized[name] = _value_list(normalized[name])
+    for name, normalize in _NORMALIZERS.items():
+        if name in normalized:
+            normalized[name] = normalize(normalized[name])
+    return normalized
 
 
-def ready_event(event: Event, new_id: str, now: datetime) -> Event:
-    """The event with its event_id and timestamp fixed, so that it stays one event however often it is sent.
+def with_id_and_timestamp(event: Event, new_id: str, now: datetime) -> Event:
+    """Set event_id and timestamp, so that the server recognizes a retry as the same event.
 
-    :param new_id: the ID to take where the event has none
-    :raises MalformedEventID: its event_id is not 32 hexadecimal digits (dashes aside)
+    :param new_id: the ID of an event that has none
+    :raises InvalidEventID: its event_id is not 32 hexadecimal digits, with or without dashes
     """
     event_id = str(event.get("event_id", new_id)).strip().replace("-", "").lower()
     if not _EVENT_ID.fullmatch(event_id):
-        raise MalformedEventID(event_id)
+        raise InvalidEventID(event_id)
     return {"timestamp": iso_time(now), **event, "event_id": event_id}
 
 
 def has_content(event: Event) -> bool:
-    """Whether there is anything that Sentry could make an issue of."""
-    values = [value for name, value in event.items() if name not in _WITHOUT_CONTENT]
+    """Whether the event has an attribute from which Sentry can create an issue."""
+    values = [value for name, value in event.items() if name not in _METADATA]
     while values:
         value = values.pop()
         if isinstance(value, dict):
@@ -91,28 +91,29 @@ def has_content(event: Event) -> bool:
     return False
 
 
-def event_json(event: Event) -> bytes:
-    """The event as it is sent. Halves of characters, which JSON can write and Sentry's Relay does not take, become `?`.
+def serialize_event(event: Event) -> bytes:
+    """The event as JSON. Lone surrogates, which JSON can express but Relay refuses, become `?`.
 
-    :raises ValueError: it holds NaN or Infinity, or itself
+    :raises ValueError: it contains NaN, Infinity, or itself
     :raises RecursionError: it is nested too deeply
     """
     return json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def iso_time(moment: datetime) -> str:
+    """A time in ISO 8601, in UTC, with microseconds."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def envelope(event_id: str, event_body: bytes, sent_at: datetime) -> bytes:
-    """The event as an envelope of one item, https://develop.sentry.dev/sdk/data-model/envelopes/"""
+def build_envelope(event_id: str, event_body: bytes, sent_at: datetime) -> bytes:
+    """An envelope with one event: https://develop.sentry.dev/sdk/data-model/envelopes/"""
     header = {"event_id": event_id, "sent_at": iso_time(sent_at)}
     item = {"type": "event", "content_type": "application/json", "length": len(event_body)}
     return b"\n".join([json.dumps(header).encode(), json.dumps(item).encode(), event_body, b""])
 
 
-def _with_values(value: Any) -> Any:
-    """{"values": [...]} from that, from a bare list, or from a single object; an empty object is none at all."""
+def _value_list(value: Any) -> Any:
+    """{"values": [...]} from that, from a list, or from a single object. An empty object has no values."""
     if not isinstance(value, dict):
         value = {"values": value}
     elif value and "values" not in value:
@@ -120,24 +121,24 @@ def _with_values(value: Any) -> Any:
     items = value.get("values")
     if isinstance(items, dict):
         items = [items]
-    return {**value, "values": [_record(item) for item in items]} if isinstance(items, list) else value
+    return {**value, "values": [_normalize_item(item) for item in items]} if isinstance(items, list) else value
 
 
-def _record(value: Any) -> Any:
-    """An exception, whose value may be any JSON, a thread or a breadcrumb, which has a time and a level."""
+def _normalize_item(value: Any) -> Any:
+    """An exception, whose value may be any JSON, a thread, or a breadcrumb, which has a timestamp and a level."""
     if not isinstance(value, dict):
         return value
-    shaped = dict(value)
-    if isinstance(shaped.get("value"), (dict, list)):
-        shaped["value"] = _json_text(shaped["value"])
-    for name, shape in (("timestamp", _timestamp), ("level", _level)):
-        if name in shaped:
-            shaped[name] = shape(shaped[name])
-    return shaped
+    normalized = dict(value)
+    if isinstance(normalized.get("value"), (dict, list)):
+        normalized["value"] = _json_text(normalized["value"])
+    for name, normalize in (("timestamp", _timestamp), ("level", _level)):
+        if name in normalized:
+            normalized[name] = normalize(normalized[name])
+    return normalized
 
 
 def _json_text(value: Any) -> Any:
-    """The value written as JSON, itself where it cannot be: it is then refused by the schema."""
+    """The value as JSON, or the value itself if it is nested too deeply: the validation then refuses it."""
     try:
         return json.dumps(value)
     except RecursionError:
@@ -145,7 +146,7 @@ def _json_text(value: Any) -> Any:
 
 
 def _timestamp(value: Any) -> Any:
-    """ISO 8601 from seconds since 1970; a number that is no time stays, for Sentry to say so on the event."""
+    """ISO 8601 from seconds since 1970. A number that is not a time stays, and Sentry reports it on the event."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     try:
@@ -155,18 +156,18 @@ def _timestamp(value: Any) -> Any:
 
 
 def _level(value: Any) -> Any:
-    """A level's name from the numbers of Python's logging, given as number or digits."""
+    """The name of a level, from a level of Python's logging as a number or digits."""
     if isinstance(value, bool):
         return value
     text = str(value).strip()
     if re.fullmatch("[0-9]{1,3}", text):
         return _LEVELS.get(int(text) // 10 * 10, value)
-    # Upper case is how loggers write it; Sentry knows lower case only.
+    # Loggers use upper case; Sentry only knows lower case.
     return text.lower() if isinstance(value, str) else value
 
 
 def _tags(value: Any) -> Any:
-    """Numbers and booleans as the texts that Sentry makes of them; its Relay would cut 1.5 to 1, others refuse them."""
+    """Numbers and booleans as texts: Relay truncates 1.5 to 1, and other servers refuse it."""
     if isinstance(value, dict):
         return {name: _tag_text(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -185,16 +186,16 @@ def _log_entry(value: Any) -> Any:
 def _request(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    shaped = dict(value)
-    if isinstance(shaped.get("query_string"), (dict, list)):
-        shaped["query_string"] = _query_string(shaped["query_string"])
-    if isinstance(shaped.get("data"), (dict, list)):
-        shaped["data"] = _json_text(shaped["data"])
-    if isinstance(shaped.get("cookies"), str):
-        shaped["cookies"] = _cookies(shaped["cookies"])
-    if isinstance(shaped.get("headers"), list):
-        shaped["headers"] = _headers(shaped["headers"])
-    return shaped
+    normalized = dict(value)
+    if isinstance(normalized.get("query_string"), (dict, list)):
+        normalized["query_string"] = _query_string(normalized["query_string"])
+    if isinstance(normalized.get("data"), (dict, list)):
+        normalized["data"] = _json_text(normalized["data"])
+    if isinstance(normalized.get("cookies"), str):
+        normalized["cookies"] = _cookies(normalized["cookies"])
+    if isinstance(normalized.get("headers"), list):
+        normalized["headers"] = _headers(normalized["headers"])
+    return normalized
 
 
 def _query_string(value: Any) -> Any:
@@ -213,7 +214,7 @@ def _cookies(header: str) -> dict[str, str]:
 
 
 def _headers(pairs: list[Any]) -> Any:
-    """Header pairs as an object; a header that comes several times has a list of values, which Sentry joins."""
+    """Header pairs as an object. A repeated header gets a list of values, which Sentry joins."""
     merged: dict[str, Any] = {}
     repeated = set()
     for pair in pairs:
@@ -230,7 +231,7 @@ def _headers(pairs: list[Any]) -> Any:
     return merged
 
 
-_SHAPES = {
+_NORMALIZERS = {
     "timestamp": _timestamp,
     "start_timestamp": _timestamp,
     "level": _level,

@@ -1,0 +1,1 @@
+"""Errors of a step: their types, their texts, and what may be quoted in them."""

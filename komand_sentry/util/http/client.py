@@ -1,0 +1,115 @@
+"""Send a request until it succeeds or fails for good: redirects and retries within the time budget of one step."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from komand_sentry.util.http.messages import MAX_REDIRECTS, AttemptStats, FailureKind, Request, Response, TransportError
+from komand_sentry.util.http.retry import MAX_ATTEMPTS, describe_failure, retry_delay
+from komand_sentry.util.http.time_budget import TimeBudget
+from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.http.urls import redirect_url
+
+_REDIRECTS = (301, 302, 307, 308)
+_MAX_DELAY = 10.0**9
+
+# The delay in seconds that a response asks for, None if it does not: (response, now, jitter)
+ServerDelay = Callable[[Response, datetime, float], float | None]
+
+
+class Log(Protocol):
+    """The log of a step."""
+
+    def info(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+
+class RetryingClient:
+    """The HTTP client of one step. Each step has its own.
+
+    :param jitter: returns a number from 0 to 1
+    :param server_delay: reads the delay that a response asks for
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        budget: TimeBudget,
+        log: Log,
+        jitter: Callable[[], float],
+        server_delay: ServerDelay,
+    ) -> None:
+        self._transport = transport
+        self._jitter = jitter
+        self._server_delay = server_delay
+        self.budget = budget
+        self.log = log
+
+    def send(self, request: Request, max_attempts: int = MAX_ATTEMPTS) -> Response:
+        """Return the final response, after all redirects and retries, whatever its status.
+
+        :raises TransportError: no complete response was received
+        """
+        stats = AttemptStats(requests=0)
+        attempts = 0
+        outcome: Response | TransportError | None = None
+        while True:
+            if not self.budget.left:
+                spent = TransportError(FailureKind.TIME_SPENT, f"{self.budget.seconds:g} seconds", stats)
+                return self._finish(spent, stats, None)
+            started = self.budget.clock.monotonic()
+            outcome = self._attempt(request, new_connection=isinstance(outcome, TransportError))
+            seconds = self.budget.clock.monotonic() - started
+            stats = stats._replace(requests=stats.requests + 1)
+            if redirected := self._redirected(request, outcome, stats):
+                self.budget.charge(seconds, failed=True)
+                request, stats = redirected, stats._replace(redirects=stats.redirects + 1)
+                continue
+            attempts += 1
+            delay = self._retry_delay(request, outcome, attempts)
+            self.budget.charge(seconds, failed=delay is not None or isinstance(outcome, TransportError))
+            # An attempt without a delay replaces one on a stale connection, and does not count.
+            if delay is None or (delay and attempts >= max_attempts) or not self.budget.allows(delay):
+                return self._finish(outcome, stats, delay)
+            if delay:
+                reason = describe_failure(request.host, outcome)
+                self.log.info(f"Waiting {delay:.1f} s before attempt {attempts + 1}: {reason}")
+            self.budget.pause(delay)
+            stats = stats._replace(waited=stats.waited + delay)
+
+    def _attempt(self, request: Request, new_connection: bool) -> Response | TransportError:
+        try:
+            return self._transport.send(request, self.budget.attempt_timeout, new_connection)
+        except TransportError as failure:
+            return failure
+
+    def _retry_delay(self, request: Request, outcome: Response | TransportError, attempts: int) -> float | None:
+        if isinstance(outcome, Response) and outcome.status < 300:
+            return None
+        jitter, server_delay = self._jitter(), None
+        if isinstance(outcome, Response):
+            server_delay = self._server_delay(outcome, self.budget.clock.now(), jitter)
+        return retry_delay(request, outcome, attempts, server_delay, jitter)
+
+    def _redirected(self, request: Request, outcome: Response | TransportError, stats: AttemptStats) -> Request | None:
+        """The redirected request, with the same method, headers and body; None if there is no redirect to follow."""
+        if isinstance(outcome, TransportError) or outcome.status not in _REDIRECTS or stats.redirects == MAX_REDIRECTS:
+            return None
+        target = redirect_url(request.url, outcome.header("location"), request.redirect_prefix)
+        if target is None:
+            return None
+        url, _, query = target.partition("?")
+        # If the server drops the query, restore it: otherwise the response would answer another question.
+        return replace(request, url=url, params=tuple(parse_qsl(query, keep_blank_values=True)) or request.params)
+
+    def _finish(self, outcome: Response | TransportError, stats: AttemptStats, delay: float | None) -> Response:
+        if delay is not None:
+            next_attempt_at = self.budget.clock.now() + timedelta(seconds=min(delay, _MAX_DELAY))
+            stats = stats._replace(next_delay=delay, next_attempt_at=next_attempt_at)
+        if isinstance(outcome, TransportError):
+            outcome.stats = stats
+            raise outcome
+        return replace(outcome, stats=stats)

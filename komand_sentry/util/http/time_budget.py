@@ -1,0 +1,83 @@
+"""How long one step may wait, and the clock that measures it."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+DEFAULT_TIMEOUT = 60
+# A pause must leave time for the request that follows it.
+MIN_ATTEMPT_SECONDS = 1.0
+# Responses within this time are not waiting: otherwise a long list would use up the time of its step.
+UNCHARGED_SECONDS = 10.0
+# Without this limit, a server that answers each request within UNCHARGED_SECONDS could keep a list busy for hours.
+MAX_DURATION_FACTOR = 10
+# One request may take this share of the time, so that a request that hangs leaves time for another attempt.
+MAX_ATTEMPT_SHARE = 0.75
+
+
+class Clock(Protocol):
+    """A source of time. Tests use one that only advances when something sleeps."""
+
+    def now(self) -> datetime: ...
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The clock of the operating system."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class TimeBudget:
+    """The time limit of one step, in seconds, over all pauses, failed requests and slow responses.
+
+    :param seconds: total seconds that the step may wait
+    """
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self.seconds = float(seconds)
+        self.clock = clock
+        self._started = clock.monotonic()
+        self._spent = 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds that the step may still wait."""
+        return max(self.seconds - self._spent, 0.0)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the step, working and waiting together, has taken so long that it should end."""
+        return self.clock.monotonic() - self._started > self.seconds * MAX_DURATION_FACTOR
+
+    @property
+    def attempt_timeout(self) -> float:
+        """Seconds that one request may take."""
+        return min(self.seconds * MAX_ATTEMPT_SHARE, self.left)
+
+    def allows(self, pause: float) -> bool:
+        """Whether there is time for a pause and a request after it."""
+        return self.left > 0 if pause == 0 else pause + MIN_ATTEMPT_SECONDS <= self.left
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, and charge it."""
+        if seconds > 0:
+            self.clock.sleep(seconds)
+            self._spent += seconds
+
+    def charge(self, seconds: float, failed: bool) -> None:
+        """Charge the duration of a request.
+
+        :param failed: the whole duration counts, not only the part beyond UNCHARGED_SECONDS
+        """
+        self._spent += seconds if failed else max(seconds - UNCHARGED_SECONDS, 0.0)

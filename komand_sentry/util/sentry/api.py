@@ -1,0 +1,162 @@
+"""Sentry's web API `/api/0/` for one step: authentication, and typed requests that raise on failure.
+
+https://docs.sentry.io/api/
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from komand_sentry.util.errors.factory import (
+    ErrorContext,
+    invalid_input,
+    pagination_error,
+    response_error,
+    transport_error,
+    unexpected_response,
+)
+from komand_sentry.util.errors.redaction import mask_secret
+from komand_sentry.util.http.client import RetryingClient
+from komand_sentry.util.http.messages import Params, Request, Response, TransportError
+from komand_sentry.util.http.urls import join_url
+from komand_sentry.util.sentry.auth_token import token_type
+from komand_sentry.util.sentry.pagination import Page, PaginationError, Record, next_cursor
+from komand_sentry.util.sentry.server import Server
+
+# Sentry tokens are at least this long; a shorter text may be a part of a slug.
+MIN_TOKEN_LENGTH = 16
+# No server accepts a longer URL.
+MAX_PARAM_LENGTH = 64 * 1024
+USER_AGENT = "insightconnect-sentry/2.0.0"
+
+# The segments of an endpoint's path below /api/0/.
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class API:
+    """The web API of one server with one token, within the time budget of one step."""
+
+    server: Server
+    token: str = field(repr=False)
+    http: RetryingClient = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not appear in errors and logs."""
+        return (self.token,)
+
+    def get_object(self, path: Path, context: ErrorContext, params: Params = ()) -> Record:
+        """GET one JSON object.
+
+        :raises ResponseError: see send_checked, or the response is not an object
+        """
+        return self._object(self.send_checked("GET", path, context, params), context)
+
+    def get_page(self, path: Path, context: ErrorContext, params: Params = ()) -> Page:
+        """GET one page of a list of JSON objects.
+
+        :raises ResponseError: see send_checked, or the response is not a list of objects
+        """
+        response = self.send_checked("GET", path, context, params)
+        records = self.parse(response)
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise unexpected_response(context, response, self.secrets)
+        try:
+            return Page(records, next_cursor(response.header("link")), len(response.body))
+        except PaginationError as problem:
+            raise pagination_error(context, str(problem), "") from None
+
+    def put(self, path: Path, context: ErrorContext, body: Record) -> Record:
+        """PUT a JSON object, and return the object in the response.
+
+        :raises ResponseError: see send_checked, or the response is not an object
+        """
+        return self._object(self.send_checked("PUT", path, context, body=body), context)
+
+    def send_checked(
+        self, method: str, path: Path, context: ErrorContext, params: Params = (), body: Any = None
+    ) -> Response:
+        """Send a request, and return its response if it is a success.
+
+        :raises ResponseError: the server refused it; the type tells how
+        :raises ConnectionFailed: no complete response was received
+        :raises InvalidInput: the URL would contain the token, or be too long
+        """
+        return self.raise_for_status(self.send(method, path, params, body), context)
+
+    def send(self, method: str, path: Path, params: Params = (), body: Any = None) -> Response:
+        """Send an authenticated request, and return its response, whatever its status.
+
+        :raises ConnectionFailed: no complete response was received
+        :raises InvalidInput: the URL would contain the token, or be too long
+        """
+        self._check_url_parts(path, params)
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Authorization": f"Bearer {self.token}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        request = Request(
+            method,
+            join_url(self.server.api_root, *path),
+            tuple((name, value.encode(errors="replace").decode()) for name, value in params),
+            headers,
+            None if body is None else json.dumps(body).encode(),
+            redirect_prefix=f"{self.server.base}/api/",
+        )
+        return send_or_raise(self.http, request)
+
+    def raise_for_status(self, response: Response, context: ErrorContext) -> Response:
+        """Return the response if it is a success.
+
+        :raises ResponseError: it is not
+        """
+        if response.is_success:
+            return response
+        is_organization_token = token_type(self.token).is_organization_token
+        raise response_error(context, response, self.secrets, is_organization_token)
+
+    def parse(self, response: Response) -> Any:
+        """Parse a body as JSON, without the token; None if it is not JSON, so that callers only check the type.
+
+        The runtime masks the token in outputs in HTTP mode only, and takes most of the time of a large step to do it.
+        """
+        try:
+            return mask_secret(response.json(), self.token, response.body)
+        except ValueError:
+            return None
+
+    def _object(self, response: Response, context: ErrorContext) -> Record:
+        body = self.parse(response)
+        if not isinstance(body, dict):
+            raise unexpected_response(context, response, self.secrets)
+        return body
+
+    def _check_url_parts(self, path: Path, params: Params) -> None:
+        """:raises InvalidInput: the URL would contain the token, or be longer than servers accept"""
+        if any(self.contains_token(text) for text in (*path, *(value for _, value in params))):
+            raise invalid_input(
+                "An input of the step contains the token of the connection.",
+                "Servers and proxies log URLs, so the token must not be sent in one. Set it in the connection only.",
+            )
+        for name, value in params:
+            if len(quote(value, errors="replace")) > MAX_PARAM_LENGTH:
+                raise invalid_input(
+                    f"The {name} is too long for a URL: {len(value)} characters.",
+                    "It is sent as a part of a URL, whose length is limited. Shorten it.",
+                )
+
+    def contains_token(self, text: str) -> bool:
+        """Whether a text must not be a part of a URL."""
+        return len(self.token) >= MIN_TOKEN_LENGTH and self.token in text
+
+
+def send_or_raise(http: RetryingClient, request: Request) -> Response:
+    """Send a request, and return its response, whatever its status.
+
+    :raises ConnectionFailed: no complete response was received
+    """
+    try:
+        return http.send(request)
+    except TransportError as failure:
+        raise transport_error(request.host, failure) from None

@@ -1,0 +1,44 @@
+"""Events: list those of an issue."""
+
+from dataclasses import dataclass
+
+from komand_sentry.util.http.messages import Params
+from komand_sentry.util.sentry.api import API, Path
+from komand_sentry.util.sentry.issues import issue_endpoint
+from komand_sentry.util.sentry.normalize import normalize_event
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
+from komand_sentry.util.sentry.scopes import recommended_scope
+
+EVENTS = ListSpec("eventID", "per_page", normalize_event)
+
+
+@dataclass(frozen=True)
+class Events:
+    """https://docs.sentry.io/api/events/"""
+
+    api: API
+
+    def list_for_issue(
+        self, issue_id: str, organization_slug: str, environment: str, full: bool, page_range: PageRange
+    ) -> RecordList:
+        """`GET /organizations/{organization}/issues/{ID}/events/` or `GET /issues/{ID}/events/`, newest first, as many
+        pages as the range needs.
+
+        :param issue_id: a number, a permalink or a short ID
+        :param organization_slug: "" if unknown
+        :param environment: "" for all
+        :param full: with stack traces, breadcrumbs and contexts
+        :raises PluginException: see API.get_page and read_list, or the issue_id is invalid
+        """
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug, recommended_scope("list_issue_events"))
+        # The short form needs an absent parameter: some servers before 2023 take any `full`, even "0", for true.
+        optional = (("full", "1" if full else ""), ("environment", environment))
+        params: Params = tuple((name, value) for name, value in optional if value)
+
+        def fetch(page_params: Params) -> Page:
+            def get_page(path: Path) -> Page:
+                return self.api.get_page((*path, "events"), endpoint.context, (*params, *page_params))
+
+            return endpoint.call(get_page)
+
+        return read_list(fetch, EVENTS, page_range, endpoint.context, self.api.http)

@@ -1,0 +1,56 @@
+"""Organizations and projects that the token can see."""
+
+from dataclasses import dataclass
+
+from komand_sentry.util.errors.exceptions import ResponseError
+from komand_sentry.util.errors.factory import ErrorContext
+from komand_sentry.util.http.urls import is_segment
+from komand_sentry.util.sentry.api import API, Path
+from komand_sentry.util.sentry.pagination import Record
+
+# The first page has up to 100. A token that sees more is rare, and each organization may cost one request.
+MAX_ORGANIZATIONS = 20
+
+
+@dataclass(frozen=True)
+class Projects:
+    """https://docs.sentry.io/api/projects/ and https://docs.sentry.io/api/organizations/"""
+
+    api: API
+
+    def organization_slugs(self) -> tuple[str, ...]:
+        """The slugs of the organizations, empty if the token may not list them. `GET /organizations/`
+
+        :raises ConnectionFailed: no complete response was received
+        """
+        slugs = (_slug(record) for record in self._list(("organizations",)) or ())
+        return tuple(slug for slug in slugs if is_segment(slug) and not self.api.contains_token(slug))
+
+    def names(self) -> tuple[str, ...] | None:
+        """`organization/project` of the projects, None if the token may not list them. Reads one page of each list.
+
+        `GET /projects/`, or `GET /organizations/{organization}/projects/` of each organization.
+
+        :raises ConnectionFailed: no complete response was received
+        """
+        projects = self._list(("projects",))
+        if projects:
+            named = ((_slug(project.get("organization")), _slug(project)) for project in projects)
+            return tuple("/".join(filter(None, pair)) for pair in named if pair[1])
+        # Sentry SaaS lists only the projects of one region there.
+        slugs = self.organization_slugs()[:MAX_ORGANIZATIONS]
+        lists = [(slug, self._list(("organizations", slug, "projects"))) for slug in slugs]
+        if projects is None and all(found is None for _, found in lists):
+            return None
+        return tuple(f"{slug}/{_slug(project)}" for slug, found in lists for project in found or () if _slug(project))
+
+    def _list(self, path: Path) -> list[Record] | None:
+        try:
+            return self.api.get_page(path, ErrorContext("the list")).records
+        except ResponseError:
+            return None
+
+
+def _slug(record: object) -> str:
+    slug = record.get("slug") if isinstance(record, dict) else None
+    return slug if isinstance(slug, str) else ""

@@ -1,0 +1,31 @@
+"""Which token scopes each action needs. Used by errors, by the connection test and by the README.
+
+https://docs.sentry.io/api/permissions/
+"""
+
+READ_EVENTS = ("event:read", "event:write", "event:admin")
+WRITE_EVENTS = ("event:write", "event:admin")
+
+# Any one of the scopes is sufficient; the first is the one to recommend. No scopes: the DSN authorizes the action.
+ACTION_SCOPES: dict[str, tuple[str, ...]] = {
+    "submit_event": (),
+    "list_project_issues": READ_EVENTS,
+    "list_issue_events": READ_EVENTS,
+    "update_issue": WRITE_EVENTS,
+}
+
+
+def recommended_scope(action: str) -> str:
+    """The scope with the fewest permissions that allows an action, "" if it needs none."""
+    return ACTION_SCOPES[action][0] if ACTION_SCOPES[action] else ""
+
+
+def is_allowed(action: str, scopes: tuple[str, ...] | None) -> bool:
+    """Whether scopes allow an action. Unknown scopes (None) count as allowed."""
+    required = ACTION_SCOPES[action]
+    return not required or scopes is None or bool(set(required) & set(scopes))
+
+
+def is_useless(scopes: tuple[str, ...] | None) -> bool:
+    """Whether scopes allow no action that uses the token."""
+    return not any(is_allowed(action, scopes) for action, required in ACTION_SCOPES.items() if required)
