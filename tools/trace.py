@@ -1,7 +1,6 @@
 """Count the files and the visits of two data paths through the plugin: `python -m tools.trace`.
 
-A file counts once however often it is entered. A visit is one time that control enters a file of the plugin from another
-one: a call from one file of the plugin into another.
+A file counts once however often it is entered. A visit is a call from one file of the plugin into another one.
 """
 
 import sys

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 MASK = "********"
@@ -29,23 +30,23 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+@dataclass(frozen=True)
 class RedactingLogger:
     """The log of a step, which its author reads: no secret gets into it, in whatever input it was.
 
     :param secrets: to replace in each line
     """
 
-    def __init__(self, logger: logging.Logger, secrets: tuple[str, ...]) -> None:
-        self._logger = logger
-        self._secrets = secrets
+    logger: logging.Logger = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
 
     def info(self, text: str) -> None:
         """Write an information."""
-        self._logger.info(redact(text, self._secrets))
+        self.logger.info(redact(text, self.secrets))
 
     def warning(self, text: str) -> None:
         """Write a warning."""
-        self._logger.warning(redact(text, self._secrets))
+        self.logger.warning(redact(text, self.secrets))
 
 
 def sanitize(text: str) -> str:

@@ -1,7 +1,7 @@
 """Send a request until it succeeds or fails for good: redirects and retries within the time budget of one step."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -27,6 +27,7 @@ class Log(Protocol):
     def warning(self, text: str) -> None: ...
 
 
+@dataclass
 class RetryingClient:
     """The HTTP client of one step. Each step has its own.
 
@@ -34,19 +35,11 @@ class RetryingClient:
     :param server_delay: reads the delay that a response asks for
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        budget: TimeBudget,
-        log: Log,
-        jitter: Callable[[], float],
-        server_delay: ServerDelay,
-    ) -> None:
-        self._transport = transport
-        self._jitter = jitter
-        self._server_delay = server_delay
-        self.budget = budget
-        self.log = log
+    transport: Transport
+    budget: TimeBudget
+    log: Log
+    jitter: Callable[[], float]
+    server_delay: ServerDelay
 
     def send(self, request: Request, max_attempts: int = MAX_ATTEMPTS) -> Response:
         """Return the final response, after all redirects and retries, whatever its status.
@@ -57,20 +50,18 @@ class RetryingClient:
         attempts = 0
         outcome: Response | TransportError | None = None
         while True:
-            if not self.budget.left:
-                spent = TransportError(FailureKind.TIME_SPENT, f"{self.budget.seconds:g} seconds", stats)
-                return self._finish(spent, stats, None)
-            started = self.budget.clock.monotonic()
-            outcome = self._attempt(request, new_connection=isinstance(outcome, TransportError))
-            seconds = self.budget.clock.monotonic() - started
+            timeout = self.budget.start_attempt()
+            if not timeout:
+                raise TransportError(FailureKind.TIME_SPENT, f"{self.budget.seconds:g} seconds", stats)
+            outcome = self._attempt(request, timeout, new_connection=isinstance(outcome, TransportError))
             stats = stats._replace(requests=stats.requests + 1)
             if redirected := self._redirected(request, outcome, stats):
-                self.budget.charge(seconds, failed=True)
+                self.budget.end_attempt(failed=True)
                 request, stats = redirected, stats._replace(redirects=stats.redirects + 1)
                 continue
             attempts += 1
             delay = self._retry_delay(request, outcome, attempts)
-            self.budget.charge(seconds, failed=delay is not None or isinstance(outcome, TransportError))
+            self.budget.end_attempt(failed=delay is not None or isinstance(outcome, TransportError))
             # An attempt without a delay replaces one on a stale connection, and does not count.
             if delay is None or (delay and attempts >= max_attempts) or not self.budget.allows(delay):
                 return self._finish(outcome, stats, delay)
@@ -80,18 +71,18 @@ class RetryingClient:
             self.budget.pause(delay)
             stats = stats._replace(waited=stats.waited + delay)
 
-    def _attempt(self, request: Request, new_connection: bool) -> Response | TransportError:
+    def _attempt(self, request: Request, timeout: float, new_connection: bool) -> Response | TransportError:
         try:
-            return self._transport.send(request, self.budget.attempt_timeout, new_connection)
+            return self.transport.send(request, timeout, new_connection)
         except TransportError as failure:
             return failure
 
     def _retry_delay(self, request: Request, outcome: Response | TransportError, attempts: int) -> float | None:
         if isinstance(outcome, Response) and outcome.status < 300:
             return None
-        jitter, server_delay = self._jitter(), None
+        jitter, server_delay = self.jitter(), None
         if isinstance(outcome, Response):
-            server_delay = self._server_delay(outcome, self.budget.clock.now(), jitter)
+            server_delay = self.server_delay(outcome, self.budget.clock.now(), jitter)
         return retry_delay(request, outcome, attempts, server_delay, jitter)
 
     def _redirected(self, request: Request, outcome: Response | TransportError, stats: AttemptStats) -> Request | None:

@@ -48,6 +48,7 @@ class TimeBudget:
         self.seconds = float(seconds)
         self.clock = clock
         self._started = clock.monotonic()
+        self._attempt_started = self._started
         self._spent = 0.0
 
     @property
@@ -60,10 +61,18 @@ class TimeBudget:
         """Whether the step, working and waiting together, has taken so long that it should end."""
         return self.clock.monotonic() - self._started > self.seconds * MAX_DURATION_FACTOR
 
-    @property
-    def attempt_timeout(self) -> float:
-        """Seconds that one request may take."""
+    def start_attempt(self) -> float:
+        """Return the seconds that the request may take, 0 if the time is spent."""
+        self._attempt_started = self.clock.monotonic()
         return min(self.seconds * MAX_ATTEMPT_SHARE, self.left)
+
+    def end_attempt(self, failed: bool) -> None:
+        """Charge the duration of the request.
+
+        :param failed: charge the whole duration, not only the part beyond UNCHARGED_SECONDS
+        """
+        seconds = self.clock.monotonic() - self._attempt_started
+        self._spent += seconds if failed else max(seconds - UNCHARGED_SECONDS, 0.0)
 
     def allows(self, pause: float) -> bool:
         """Whether there is time for a pause and a request after it."""
@@ -74,10 +83,3 @@ class TimeBudget:
         if seconds > 0:
             self.clock.sleep(seconds)
             self._spent += seconds
-
-    def charge(self, seconds: float, failed: bool) -> None:
-        """Charge the duration of a request.
-
-        :param failed: the whole duration counts, not only the part beyond UNCHARGED_SECONDS
-        """
-        self._spent += seconds if failed else max(seconds - UNCHARGED_SECONDS, 0.0)

@@ -98,7 +98,7 @@ class API:
             headers["Content-Type"] = "application/json"
         request = Request(
             method,
-            join_url(self.server.api_root, *path),
+            join_url(f"{self.server.base}/api/0", *path),
             tuple((name, value.encode(errors="replace").decode()) for name, value in params),
             headers,
             None if body is None else json.dumps(body).encode(),

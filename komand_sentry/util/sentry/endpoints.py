@@ -26,7 +26,7 @@ from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API, Path
 from komand_sentry.util.sentry.issue_reference import IssueReference
-from komand_sentry.util.sentry.pagination import Page
+from komand_sentry.util.sentry.pagination import Page, Record
 from komand_sentry.util.sentry.projects import MAX_ORGANIZATIONS, Projects
 
 T = TypeVar("T")
@@ -64,12 +64,21 @@ class IssueEndpoint:
     context: ErrorContext
     _path: Path = field(default=(), repr=False)
 
-    def call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
-        """Call an operation with the path of the issue.
+    def get_page(self, resource: str, params: Params) -> Page:
+        """GET one page of a list below the issue, such as its events.
 
-        :param is_write: the operation changes the issue, so it must not be called with a path of another issue
-        :raises PluginException: what the operation raises, or the organization of a short ID is unknown
+        :raises PluginException: see API.get_page, or the organization of a short ID is unknown
         """
+        return self._call(lambda path: self.api.get_page((*path, resource), self.context, params))
+
+    def put(self, body: Record) -> Record:
+        """PUT attributes of the issue, and return the issue.
+
+        :raises PluginException: see API.put, or it is unknown in which organization the issue is
+        """
+        return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
+
+    def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:
             return operation(self._path)
         path = self._preferred_path()

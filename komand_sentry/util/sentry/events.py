@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from komand_sentry.util.http.messages import Params
-from komand_sentry.util.sentry.api import API, Path
+from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import normalize_event
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
-from komand_sentry.util.sentry.scopes import recommended_scope
+from komand_sentry.util.sentry.scopes import READ_SCOPE
 
 EVENTS = ListSpec("eventID", "per_page", normalize_event)
 
@@ -30,15 +30,12 @@ class Events:
         :param full: with stack traces, breadcrumbs and contexts
         :raises PluginException: see API.get_page and read_list, or the issue_id is invalid
         """
-        endpoint = issue_endpoint(self.api, issue_id, organization_slug, recommended_scope("list_issue_events"))
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug, READ_SCOPE)
         # The short form needs an absent parameter: some servers before 2023 take any `full`, even "0", for true.
         optional = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in optional if value)
 
         def fetch(page_params: Params) -> Page:
-            def get_page(path: Path) -> Page:
-                return self.api.get_page((*path, "events"), endpoint.context, (*params, *page_params))
-
-            return endpoint.call(get_page)
+            return endpoint.get_page("events", (*params, *page_params))
 
         return read_list(fetch, EVENTS, page_range, endpoint.context, self.api.http)

@@ -11,8 +11,8 @@ from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
 from komand_sentry.util.sentry.issue_reference import IssueReference
 from komand_sentry.util.sentry.normalize import normalize_issue
-from komand_sentry.util.sentry.pagination import ListSpec, PageRange, Record, RecordList, read_list
-from komand_sentry.util.sentry.scopes import recommended_scope
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, Record, RecordList, read_list
+from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
 
@@ -57,14 +57,18 @@ class Issues:
         check_slugs(organization_slug=organization_slug, project_slug=project_slug)
         context = ErrorContext(
             f"project {sanitize(project_slug)} of organization {sanitize(organization_slug)}",
-            recommended_scope("list_project_issues"),
+            READ_SCOPE,
             "Check both slugs (they are in the URL of the project's page, not in its title), that the token may see "
             "the project, and for Sentry SaaS that the connection's URL is that of the region, such as "
             "https://de.sentry.io.",
         )
         endpoint = ProjectIssuesEndpoint(self.api, organization_slug, project_slug, context)
         params = issue_filter.params()
-        return read_list(lambda page: endpoint.get_page((*params, *page)), ISSUES, page_range, context, self.api.http)
+
+        def fetch(page_params: Params) -> Page:
+            return endpoint.get_page((*params, *page_params))
+
+        return read_list(fetch, ISSUES, page_range, context, self.api.http)
 
     def update(self, issue_id: str, organization_slug: str, changes: Record) -> Record:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`
@@ -75,8 +79,8 @@ class Issues:
         :returns: the updated issue
         :raises PluginException: see API.put, or the issue_id is invalid
         """
-        endpoint = issue_endpoint(self.api, issue_id, organization_slug, recommended_scope("update_issue"))
-        return normalize_issue(endpoint.call(lambda path: self.api.put(path, endpoint.context, changes), is_write=True))
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug, WRITE_SCOPE)
+        return normalize_issue(endpoint.put(changes))
 
 
 def issue_endpoint(api: API, issue_id: str, organization_slug: str, scope: str) -> IssueEndpoint:

@@ -3,15 +3,17 @@
 https://docs.sentry.io/api/permissions/
 """
 
-READ_EVENTS = ("event:read", "event:write", "event:admin")
-WRITE_EVENTS = ("event:write", "event:admin")
+READ_SCOPE = "event:read"
+WRITE_SCOPE = "event:write"
+_READ = (READ_SCOPE, WRITE_SCOPE, "event:admin")
+_WRITE = (WRITE_SCOPE, "event:admin")
 
 # Any one of the scopes is sufficient; the first is the one to recommend. No scopes: the DSN authorizes the action.
 ACTION_SCOPES: dict[str, tuple[str, ...]] = {
     "submit_event": (),
-    "list_project_issues": READ_EVENTS,
-    "list_issue_events": READ_EVENTS,
-    "update_issue": WRITE_EVENTS,
+    "list_project_issues": _READ,
+    "list_issue_events": _READ,
+    "update_issue": _WRITE,
 }
 
 

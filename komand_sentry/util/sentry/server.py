@@ -49,11 +49,6 @@ class Server(NamedTuple):
         return urlsplit(self.base).hostname or ""
 
     @property
-    def api_root(self) -> str:
-        """The URL below which all endpoints of the web API are."""
-        return f"{self.base}/api/0"
-
-    @property
     def is_saas(self) -> bool:
         """Whether it is Sentry SaaS."""
         return is_saas_host(self.host)
