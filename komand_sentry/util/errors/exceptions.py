@@ -56,6 +56,10 @@ class UnexpectedResponse(ResponseError):
     """A successful response whose body is not what the endpoint returns."""
 
 
+class HTMLResponse(UnexpectedResponse):
+    """A successful response that is an HTML page, as from a web interface at the place of a missing endpoint."""
+
+
 class PaginationFailed(ResponseError):
     """The pages of a list cannot be followed to the end."""
 

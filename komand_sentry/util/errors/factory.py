@@ -7,6 +7,7 @@ from komand_sentry.util.errors import messages
 from komand_sentry.util.errors.exceptions import (
     BY_STATUS,
     ConnectionFailed,
+    HTMLResponse,
     InvalidInput,
     NotFound,
     PaginationFailed,
@@ -117,7 +118,8 @@ def _has_detail(response: Response) -> bool:
 
 def unexpected_response(context: ErrorContext, response: Response, secrets: tuple[str, ...] = ()) -> UnexpectedResponse:
     """A successful response whose body is not what the endpoint returns: a login page, another service."""
-    return UnexpectedResponse(
+    error_type = HTMLResponse if is_html(response) else UnexpectedResponse
+    return error_type(
         cause=messages.UNEXPECTED_RESPONSE.cause.format(name=context.name),
         assistance=messages.UNEXPECTED_RESPONSE.assistance,
         data=server_message(response, secrets),

@@ -17,6 +17,10 @@ Params = tuple[tuple[str, str], ...]
 _IDEMPOTENT_METHODS = ("GET", "PUT")
 
 
+class TooManyValues(ValueError):
+    """A JSON body has more values than MAX_JSON_VALUES, which would take many times its size in memory."""
+
+
 class FailureKind(Enum):
     """Why no complete response was received. The value is a sentence about the host."""
 
@@ -117,10 +121,11 @@ class Response:
 
         NaN and Infinity, which are not JSON, become null.
 
-        :raises ValueError: the body is not JSON, nested too deeply or has too many values
+        :raises TooManyValues: the body has too many values
+        :raises ValueError: the body is not JSON, or nested too deeply
         """
         if sum(self.body.count(mark) for mark in (b",", b"{", b"[")) > MAX_JSON_VALUES:
-            raise ValueError("too many values")
+            raise TooManyValues(f"more than {MAX_JSON_VALUES:,} values")
         try:
             return json.loads(self.body, parse_constant=lambda _: None)
         except RecursionError as error:
