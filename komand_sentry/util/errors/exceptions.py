@@ -60,6 +60,10 @@ class HTMLResponse(UnexpectedResponse):
     """A successful response that is an HTML page, as from a web interface at the place of a missing endpoint."""
 
 
+class NotApplied(ResponseError):
+    """A successful response that shows that nothing was changed."""
+
+
 class PaginationFailed(ResponseError):
     """The pages of a list cannot be followed to the end."""
 

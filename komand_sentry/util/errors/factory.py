@@ -9,6 +9,7 @@ from komand_sentry.util.errors.exceptions import (
     ConnectionFailed,
     HTMLResponse,
     InvalidInput,
+    NotApplied,
     NotFound,
     PaginationFailed,
     ResponseError,
@@ -127,12 +128,21 @@ def unexpected_response(context: ErrorContext, response: Response, secrets: tupl
     )
 
 
-def pagination_error(context: ErrorContext, problem: str, cursor: str) -> PaginationFailed:
+def not_applied_error(context: ErrorContext, names: tuple[str, ...]) -> NotApplied:
+    """A change that the server accepted, but did not make."""
+    return NotApplied(
+        cause=f"The server accepted the request for {context.name}, but did not change {join_truncated(names)}.",
+        assistance="hasSeen, isBookmarked and isSubscribed need the token of a user who is a member of the project. "
+        "Check that the server supports this change.",
+        status_code=200,
+    )
+
+
+def pagination_error(context: ErrorContext, problem: str) -> PaginationFailed:
     """Pages that cannot be followed to the end."""
     return PaginationFailed(
         cause=f"The list of {context.name} cannot be read to the end: {problem}.",
         assistance="The server, or a proxy in front of it, has a fault. A limit below 100 reads only one page.",
-        data=f"Cursor of the next page: {sanitize(cursor) or 'none'}",
         status_code=200,
     )
 

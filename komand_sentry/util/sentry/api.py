@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.util.errors.exceptions import NotFound, RouteMissing
 from komand_sentry.util.errors.factory import (
     ErrorContext,
     invalid_input,
@@ -18,7 +21,7 @@ from komand_sentry.util.errors.factory import (
 )
 from komand_sentry.util.errors.redaction import mask_secret
 from komand_sentry.util.http.client import RetryingClient
-from komand_sentry.util.http.messages import Params, Request, Response, TransportError
+from komand_sentry.util.http.messages import FailureKind, Params, Request, Response, TooManyValues, TransportError
 from komand_sentry.util.http.urls import join_url
 from komand_sentry.util.sentry.auth_token import token_type
 from komand_sentry.util.sentry.pagination import Page, PaginationError, Record, next_cursor
@@ -63,10 +66,28 @@ class API:
         records = self.parse(response)
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             raise unexpected_response(context, response, self.secrets)
+        link = response.header("link")
         try:
-            return Page(records, next_cursor(response.header("link")), len(response.body))
+            cursor = next_cursor(link)
         except PaginationError as problem:
-            raise pagination_error(context, str(problem), "") from None
+            raise pagination_error(context, str(problem)) from None
+        # Sentry sends no Link header with the only issue that an event ID in the query names.
+        is_end_known = bool(link or response.header("x-sentry-direct-hit"))
+        return Page(records, cursor, is_end_known, len(response.body), response.json_values)
+
+    def check_exists(self, path: Path, context: ErrorContext) -> None:
+        """GET an object only to learn whether it exists.
+
+        :raises NotFound: it does not exist. Other failures, such as a missing scope, are ignored
+        """
+        try:
+            self.get_object(path, context)
+        except RouteMissing:
+            return
+        except NotFound:
+            raise
+        except PluginException:
+            return
 
     def put(self, path: Path, context: ErrorContext, body: Record) -> Record:
         """PUT a JSON object, and return the object in the response.
@@ -123,6 +144,9 @@ class API:
         """
         try:
             return mask_secret(response.json(), self.token, response.body)
+        except TooManyValues as error:
+            failure = TransportError(FailureKind.TOO_LARGE, str(error))
+            raise transport_error(self.server.host, failure) from None
         except ValueError:
             return None
 

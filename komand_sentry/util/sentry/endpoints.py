@@ -6,20 +6,25 @@
 - `/projects/{organization}/{project}/issues/` is deprecated in the same way.
 
 An endpoint class tries the best path first, and the alternatives if the server does not have it or does not know the
-issue. Regions number their issues independently, so a change is only made if exactly one organization has the issue.
+issue. Regions number their issues independently. So a number alone only names an issue if exactly one organization has
+it, and a change is only sent on an alternative path after a GET confirmed that it is the same issue.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NoReturn, TypeVar
+
+from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import (
+    BadRequest,
     Forbidden,
     Gone,
-    InvalidInput,
+    HTMLResponse,
     NotFound,
     ResponseError,
     RouteMissing,
+    ServerFailed,
 )
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
@@ -27,12 +32,17 @@ from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API, Path
 from komand_sentry.util.sentry.issue_reference import IssueReference
 from komand_sentry.util.sentry.pagination import Page, Record
-from komand_sentry.util.sentry.projects import MAX_ORGANIZATIONS, Projects
+from komand_sentry.util.sentry.projects import Projects
 
 T = TypeVar("T")
 
 # The project's endpoint searches all events; the organization's searches this period at most.
 ORGANIZATION_PERIOD = "90d"
+
+# The server does not have the endpoint. Some respond with the page of their web interface instead.
+_NO_ROUTE = (RouteMissing, HTMLResponse, Gone)
+# The server does not know the issue, or not below this path.
+_UNKNOWN = (NotFound, Forbidden, HTMLResponse, Gone)
 
 
 def issue_path(issue_id: str, organization: str = "") -> Path:
@@ -45,9 +55,9 @@ def organization_issues_path(organization: str) -> Path:
     return ("organizations", organization, "issues")
 
 
-def project_issues_path(organization: str, project: str) -> Path:
-    """The path of the issues of a project."""
-    return ("projects", organization, project, "issues")
+def project_path(organization: str, project: str) -> Path:
+    """The path of a project."""
+    return ("projects", organization, project)
 
 
 def short_id_path(organization: str, short_id: str) -> Path:
@@ -64,17 +74,24 @@ class IssueEndpoint:
     context: ErrorContext
     _path: Path = field(default=(), repr=False)
 
+    def check_exists(self) -> None:
+        """Check that the issue exists, because some servers return an empty list if it does not.
+
+        :raises NotFound: it does not exist
+        """
+        self._call(lambda path: self.api.check_exists(path, self.context))
+
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.
 
-        :raises PluginException: see API.get_page, or the organization of a short ID is unknown
+        :raises PluginException: see API.get_page, or the issue cannot be identified
         """
         return self._call(lambda path: self.api.get_page((*path, resource), self.context, params))
 
     def put(self, body: Record) -> Record:
         """PUT attributes of the issue, and return the issue.
 
-        :raises PluginException: see API.put, or it is unknown in which organization the issue is
+        :raises PluginException: see API.put, or the issue cannot be identified beyond doubt
         """
         return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
 
@@ -84,23 +101,11 @@ class IssueEndpoint:
         path = self._preferred_path()
         try:
             result = operation(path)
-        except (NotFound, Forbidden, Gone) as failure:
-            path, result = self._call_alternative(operation, failure, is_write)
+        except _UNKNOWN as failure:
+            path = self._alternative_path(failure, is_write)
+            result = operation(path)
         self._path = path
         return result
-
-    def _call_alternative(
-        self, operation: Callable[[Path], T], failure: ResponseError, is_write: bool
-    ) -> tuple[Path, T]:
-        for path in self._alternative_paths(failure, is_write):
-            try:
-                return path, operation(path)
-            except (NotFound, Forbidden, Gone):
-                continue
-            except ResponseError as other:
-                # It says more than that the issue is unknown.
-                failure = other
-        raise failure from None
 
     def _preferred_path(self) -> Path:
         if self.reference.is_short_id and not self.reference.organization:
@@ -118,47 +123,97 @@ class IssueEndpoint:
             f"Set the organization_slug, or use the issue's permalink or numeric ID.{seen}",
         )
 
-    def _alternative_paths(self, failure: ResponseError, is_write: bool) -> Iterator[Path]:
-        reference = self.reference
-        if reference.organization:
-            may_be_elsewhere = reference.is_guess and not reference.is_short_id
-            if (isinstance(failure, RouteMissing) or may_be_elsewhere) and (number := self._number()):
-                yield issue_path(number)
-        # On Sentry SaaS, the same number may be an issue of another region that the token may not access.
-        elif not isinstance(failure, Forbidden) or self.api.server.is_saas:
-            yield from self._organization_paths(is_write)
+    def _alternative_path(self, failure: ResponseError, is_write: bool) -> Path:
+        """The path to use after the preferred one failed.
 
-    def _number(self) -> str:
+        :raises PluginException: `failure`, or that the issue cannot be identified
+        """
+        reference = self.reference
+        if not reference.organization:
+            # Where there are no regions, 403 means that the token may not access the issue.
+            if isinstance(failure, Forbidden) and not self.api.server.is_saas:
+                raise failure from None
+            return self._path_in_organizations(failure, is_write)
+        may_be_elsewhere = reference.is_guess and not reference.is_short_id
+        if not isinstance(failure, _NO_ROUTE) and not may_be_elsewhere:
+            raise failure from None
+        path = issue_path(self._number(failure))
+        if is_write:
+            self._confirm(path, failure)
+        return path
+
+    def _number(self, failure: ResponseError) -> str:
         """The numeric ID of the issue. `GET /organizations/{organization}/shortids/{short ID}/`"""
         reference = self.reference
         if not reference.is_short_id:
             return reference.issue_id
         try:
             found = self.api.get_object(short_id_path(reference.organization, reference.issue_id), self.context)
+        except _NO_ROUTE:
+            raise no_short_ids(reference.issue_id) from None
         except ResponseError:
-            return ""
+            raise failure from None
         number = str(found.get("groupId", ""))
-        return number if number.isascii() and number.isdigit() else ""
+        if not number.isascii() or not number.isdigit() or len(number) > MAX_NUMBER_LENGTH:
+            raise failure from None
+        return number
 
-    def _organization_paths(self, is_write: bool) -> Iterator[Path]:
+    def _confirm(self, path: Path, failure: ResponseError) -> None:
+        """Check that a path is that of the same issue, because a number may be another issue of another organization.
+
+        :raises ResponseError: `failure`, if the server does not know the number either
+        :raises InvalidInput: it is another issue, or the server does not show that it is the same
+        """
+        try:
+            record = self.api.get_object(path, self.context)
+        except _UNKNOWN:
+            raise failure from None
+        if not self.reference.names(record):
+            raise invalid_input(
+                f"Nothing was changed: issue {path[-1]} of this server is not "
+                f"{sanitize(self.reference.issue_id)} of organization {sanitize(self.reference.organization)}.",
+                "Check the issue_id and the organization_slug, and that the connection's URL is that of the server "
+                "of the permalink. Use the numeric ID alone to change the issue with this number.",
+            )
+
+    def _path_in_organizations(self, failure: ResponseError, is_write: bool) -> Path:
+        """The path of the issue in the only organization that has it."""
         issue_id, log = self.reference.issue_id, self.api.http.log
-        log.info(f"Issue {issue_id} is not found by its number alone: searching the organizations of the token")
-        slugs = Projects(self.api).organization_slugs()[:MAX_ORGANIZATIONS]
-        if is_write and len(slugs) > 1:
-            slugs = tuple(slug for slug in slugs if self._exists(issue_path(issue_id, slug)))
-            if len(slugs) > 1:
-                raise self._ambiguous(slugs)
+        log.info(
+            f"Issue {issue_id} is not found by its number alone: searching the organizations of the token "
+            "(set organization_slug to skip this)"
+        )
+        slugs, is_complete = Projects(self.api).all_organization_slugs()
+        if not slugs:
+            raise failure from None
+        found, unchecked = [], [] if is_complete else ["further organizations"]
         for slug in slugs:
-            log.info(f"Issue {issue_id}: trying organization {sanitize(slug)} (set organization_slug to skip this)")
-            yield issue_path(issue_id, slug)
+            try:
+                self.api.get_object(issue_path(issue_id, slug), self.context)
+                found.append(slug)
+            except _UNKNOWN:
+                continue
+            except PluginException as error:
+                failure = error if isinstance(error, ResponseError) else failure
+                unchecked.append(slug)
+        if len(found) > 1:
+            self._raise_ambiguous(tuple(found))
+        if unchecked and (is_write or not found):
+            self._raise_unchecked(tuple(unchecked), failure)
+        if not found:
+            raise failure from None
+        return issue_path(issue_id, found[0])
 
-    def _exists(self, path: Path) -> bool:
-        return self.api.send("GET", path).is_success
-
-    def _ambiguous(self, slugs: tuple[str, ...]) -> InvalidInput:
-        return invalid_input(
+    def _raise_ambiguous(self, slugs: tuple[str, ...]) -> NoReturn:
+        raise invalid_input(
             f"Issue {self.reference.issue_id} exists in each of the organizations {join_truncated(slugs)}.",
             "Regions of Sentry number their issues independently. Set the organization_slug of the right one.",
+        )
+
+    def _raise_unchecked(self, slugs: tuple[str, ...], failure: ResponseError) -> NoReturn:
+        raise invalid_input(
+            f"Issue {self.reference.issue_id} cannot be identified: {join_truncated(slugs)} could not be checked.",
+            f"Set the organization_slug. The last failure: {failure.cause}",
         )
 
 
@@ -180,18 +235,42 @@ class ProjectIssuesEndpoint:
         """
         if self._use_organization:
             return self._get_organization_page(params)
+        path = (*project_path(self.organization, self.project), "issues")
         try:
-            return self.api.get_page(project_issues_path(self.organization, self.project), self.context, params)
-        except (RouteMissing, Gone) as failure:
+            return self.api.get_page(path, self.context, params)
+        except ServerFailed as failure:
+            raise self._sort_error(params) or failure from None
+        except _NO_ROUTE as failure:
             self.api.http.log.info("The server no longer lists issues by project: listing those of its organization")
             try:
                 page = self._get_organization_page(params)
-            except RouteMissing:
+            except _NO_ROUTE:
                 raise failure from None
         self._use_organization = True
         return page
+
+    def check_exists(self) -> None:
+        """Check that the project exists, because some servers return an empty list if it does not.
+
+        `GET /projects/{organization}/{project}/`, which needs project:read. Otherwise the check is skipped.
+
+        :raises NotFound: it does not exist
+        """
+        self.api.check_exists(project_path(self.organization, self.project), self.context)
 
     def _get_organization_page(self, params: Params) -> Page:
         renamed = tuple(("groupStatsPeriod" if name == "statsPeriod" else name, value) for name, value in params)
         filters = (("project", self.project), ("statsPeriod", ORGANIZATION_PERIOD))
         return self.api.get_page(organization_issues_path(self.organization), self.context, (*renamed, *filters))
+
+    def _sort_error(self, params: Params) -> BadRequest | None:
+        """The organization's endpoint says which sort it does not have, where the project's fails with 500."""
+        if not any(name == "sort" for name, _ in params):
+            return None
+        try:
+            self._get_organization_page(params)
+        except BadRequest as error:
+            return error if "sort" in str(error.data).lower() else None
+        except PluginException:
+            return None
+        return None

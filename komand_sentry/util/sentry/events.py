@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.event_cursor import EventCursor
 from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import normalize_event
-from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, Record, RecordList, read_list
 from komand_sentry.util.sentry.scopes import READ_SCOPE
 
-EVENTS = ListSpec("eventID", "per_page", normalize_event)
+EVENTS = ListSpec("eventID", "per_page", normalize_event, EventCursor.parse)
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,34 @@ class Events:
         :param organization_slug: "" if unknown
         :param environment: "" for all
         :param full: with stack traces, breadcrumbs and contexts
-        :raises PluginException: see API.get_page and read_list, or the issue_id is invalid
+        :raises PluginException: see read_list, the issue_id is invalid, or there is no such issue
         """
         endpoint = issue_endpoint(self.api, issue_id, organization_slug, READ_SCOPE)
         # The short form needs an absent parameter: some servers before 2023 take any `full`, even "0", for true.
         optional = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in optional if value)
 
-        def fetch(page_params: Params) -> Page:
-            return endpoint.get_page("events", (*params, *page_params))
+        dropped = 0
 
-        return read_list(fetch, EVENTS, page_range, endpoint.context, self.api.http)
+        def fetch(page_params: Params) -> Page:
+            nonlocal dropped
+            page = endpoint.get_page("events", (*params, *page_params))
+            kept = [event for event in page.records if not contradicts(event, environment)]
+            dropped += len(page.records) - len(kept)
+            return page._replace(records=kept)
+
+        events = read_list(fetch, EVENTS, page_range, endpoint.context, self.api.http)
+        if dropped:
+            self.api.http.log.warning(f"The server ignored the environment: dropped {dropped} events of other ones")
+        if not events.records and not page_range.cursor:
+            endpoint.check_exists()
+        return events
+
+
+def contradicts(event: Record, environment: str) -> bool:
+    """Whether the tags of an event name another environment than the requested one, which some servers ignore."""
+    tags = normalize_event(event).get("tags")
+    if not environment or not isinstance(tags, list):
+        return False
+    found = [tag.get("value") for tag in tags if isinstance(tag, dict) and tag.get("key") == "environment"]
+    return bool(found) and environment not in found

@@ -1,9 +1,10 @@
 """Issues: list those of a project, update one."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from komand_sentry.util.errors.factory import ErrorContext, invalid_input
+from komand_sentry.util.errors.exceptions import ServerFailed
+from komand_sentry.util.errors.factory import ErrorContext, invalid_input, not_applied_error
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import InvalidURL, quote_segment
@@ -15,6 +16,9 @@ from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, Reco
 from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
+
+# What the issue reports after a status was set.
+_REPORTED_STATUS = {"resolvedInNextRelease": "resolved"}
 
 
 class IssueFilter(NamedTuple):
@@ -41,6 +45,16 @@ class IssueFilter(NamedTuple):
         return (("query", self.query), ("statsPeriod", self.stats_period), *given)
 
 
+class UpdatedIssue(NamedTuple):
+    """The result of an update.
+
+    :param not_applied: names of the attributes that the server accepted without an error, but did not change
+    """
+
+    issue: Record
+    not_applied: list[str]
+
+
 @dataclass(frozen=True)
 class Issues:
     """https://docs.sentry.io/api/events/"""
@@ -52,7 +66,7 @@ class Issues:
     ) -> RecordList:
         """`GET /projects/{organization}/{project}/issues/`, as many pages as the range needs.
 
-        :raises PluginException: see API.get_page and read_list
+        :raises PluginException: see read_list, or there is no such project
         """
         check_slugs(organization_slug=organization_slug, project_slug=project_slug)
         context = ErrorContext(
@@ -68,27 +82,70 @@ class Issues:
         def fetch(page_params: Params) -> Page:
             return endpoint.get_page((*params, *page_params))
 
-        return read_list(fetch, ISSUES, page_range, context, self.api.http)
+        issues = read_list(fetch, ISSUES, page_range, context, self.api.http)
+        if not issues.records and not page_range.cursor:
+            endpoint.check_exists()
+        return issues
 
-    def update(self, issue_id: str, organization_slug: str, changes: Record) -> Record:
+    def update(self, issue_id: str, organization_slug: str, changes: Record) -> UpdatedIssue:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`
 
         :param issue_id: a number, a permalink or a short ID
         :param organization_slug: "" if unknown
         :param changes: the attributes to change; all others stay as they are
-        :returns: the updated issue
-        :raises PluginException: see API.put, or the issue_id is invalid
+        :raises PluginException: see API.put, the issue_id is invalid, or the server changed nothing
         """
-        endpoint = issue_endpoint(self.api, issue_id, organization_slug, WRITE_SCOPE)
-        return normalize_issue(endpoint.put(changes))
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug, WRITE_SCOPE, is_write=True)
+        try:
+            issue = endpoint.put(changes)
+        except ServerFailed:
+            if changes.get("status") != "resolvedInNextRelease":
+                raise
+            # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
+            issue = endpoint.put({**changes, "status": "resolved", "statusDetails": {"inNextRelease": True}})
+        normalize_issue(issue)
+        log_merged(endpoint, issue)
+        not_applied = not_applied_changes(changes, issue)
+        if len(not_applied) == len(changes):
+            raise not_applied_error(endpoint.context, tuple(not_applied))
+        if not_applied:
+            self.api.http.log.warning(f"The server accepted the request, but did not change: {', '.join(not_applied)}")
+        return UpdatedIssue(issue, not_applied)
 
 
-def issue_endpoint(api: API, issue_id: str, organization_slug: str, scope: str) -> IssueEndpoint:
+def not_applied_changes(changes: Record, issue: Record) -> list[str]:
+    """The names of the requested changes that the updated issue does not show."""
+    return [name for name, value in changes.items() if not _is_applied(name, value, issue.get(name))]
+
+
+def _is_applied(name: str, requested: Any, reported: Any) -> bool:
+    if name == "status":
+        return bool(_REPORTED_STATUS.get(requested, requested) == reported)
+    if name != "assignedTo":
+        return bool(requested == reported)
+    if not requested or not isinstance(reported, dict):
+        # The server reports an assignee exactly if one was requested.
+        return not requested and not reported
+    kind = "team" if str(requested).startswith(("team:", "#")) else "user"
+    return bool(reported.get("type") == kind)
+
+
+def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:
+    """Log that the ID is that of an issue that was merged into another one, on which Sentry acts instead."""
+    requested, actual = endpoint.reference.issue_id, str(issue.get("id", ""))
+    if not endpoint.reference.is_short_id and actual and actual != requested:
+        endpoint.api.http.log.warning(f"Issue {requested} was merged into issue {actual}, which is used instead")
+
+
+def issue_endpoint(
+    api: API, issue_id: str, organization_slug: str, scope: str, is_write: bool = False
+) -> IssueEndpoint:
     """The endpoint of the issue that a user named.
 
     :param organization_slug: "" if unknown
     :param scope: that the operation needs
-    :raises InvalidInput: the issue_id or the slug is invalid
+    :param is_write: the operation changes the issue
+    :raises InvalidInput: the issue_id or the slug is invalid, or names an issue of another server
     """
     try:
         reference = IssueReference.parse(issue_id, organization_slug)
@@ -100,11 +157,7 @@ def issue_endpoint(api: API, issue_id: str, organization_slug: str, scope: str) 
         ) from None
     if organization_slug:
         check_slugs(organization_slug=organization_slug)
-    if reference.is_foreign_to(api.server):
-        api.http.log.warning(
-            f"The permalink is of {reference.host}, but the connection's server is {api.server.host}: "
-            f"using issue {reference.issue_id} of {api.server.host}"
-        )
+    _check_server(api, reference, is_write and not organization_slug)
     where = f" of organization {sanitize(reference.organization)}" if reference.organization else ""
     context = ErrorContext(
         f"issue {reference.issue_id}{where}",
@@ -114,6 +167,19 @@ def issue_endpoint(api: API, issue_id: str, organization_slug: str, scope: str) 
         "as https://de.sentry.io.",
     )
     return IssueEndpoint(api, reference, context)
+
+
+def _check_server(api: API, reference: IssueReference, must_match: bool) -> None:
+    if reference.is_same_service(api.server):
+        return
+    problem = f"The permalink is of {reference.host}, but the connection's server is {api.server.host}"
+    if must_match:
+        raise invalid_input(
+            f"{problem}. Nothing was changed.",
+            "The same number is another issue there. Use a connection to the server of the permalink, or set the "
+            "organization_slug to confirm that the issue is on the connection's server.",
+        )
+    api.http.log.warning(f"{problem}: using issue {reference.issue_id} of {api.server.host}")
 
 
 def check_slugs(**slugs: str) -> None:

@@ -7,8 +7,11 @@ page does not matter, because servers filter a page after they cut it.
 
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
+
+from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, pagination_error
 from komand_sentry.util.http.client import RetryingClient
@@ -22,6 +25,7 @@ MAX_EMPTY_PAGES = 100
 # Limits of one step. A list that reaches one is truncated and can be continued.
 MAX_RECORDS = 100_000
 MAX_LIST_BYTES = 1024**3
+MAX_LIST_VALUES = 20_000_000
 _PAGES_PER_LOG_LINE = 10
 
 _LINK = re.compile(r"""<([^<>]*)>((?:\s*;\s*[A-Za-z-]+\s*=\s*(?:"[^"]*"|[^\s"';,<>]+))*)""")
@@ -34,29 +38,92 @@ class PaginationError(Exception):
     """The pages of the server cannot be followed to the end."""
 
 
+class Page(NamedTuple):
+    """One page of a list.
+
+    :param next_cursor: None on the last page
+    :param is_end_known: the server says whether there is a next page
+    :param size: in bytes
+    :param values: number of JSON values
+    """
+
+    records: list[Record]
+    next_cursor: str | None
+    is_end_known: bool = True
+    size: int = 0
+    values: int = 0
+
+
+class Position(Protocol):
+    """A place in a list. Its text is the `next_cursor` of a step, and the `cursor` of the following one."""
+
+    @property
+    def overlap(self) -> int:
+        """How many records at the beginning of the page are known to be repeats."""
+
+    @property
+    def continues_window(self) -> bool:
+        """Whether a record that was listed in the same window before shows that another one was skipped."""
+
+    def params(self, now: datetime) -> Params:
+        """The query parameters of the page."""
+
+    def is_known(self, identity: str) -> bool:
+        """Whether a previous step returned the record."""
+
+    def next(self, page: Page, records: list[Record], has_surplus: bool) -> Self | None:
+        """The position after the last of the collected records; None at the end, or if it cannot be named.
+
+        :param records: all that were collected so far, those of the page included
+        :param has_surplus: the page has records that exceed the limit, and were not collected
+        """
+
+
+class PageCursor(NamedTuple):
+    """A cursor of the server, which names a page."""
+
+    cursor: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "PageCursor":
+        """Parse the `cursor` of a step."""
+        return cls(_SKIP_SUFFIX.sub("", text))
+
+    @property
+    def overlap(self) -> int:
+        return 0
+
+    @property
+    def continues_window(self) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return self.cursor
+
+    def params(self, now: datetime) -> Params:  # noqa: ARG002 - see Position
+        return (("cursor", self.cursor),) if self.cursor else ()
+
+    def is_known(self, identity: str) -> bool:  # noqa: ARG002 - see Position
+        return False
+
+    def next(self, page: Page, records: list[Record], has_surplus: bool) -> "PageCursor | None":  # noqa: ARG002
+        # A cursor cannot name a place within a page, which is needed if the server sent more than requested.
+        return None if page.next_cursor is None or has_surplus else PageCursor(page.next_cursor)
+
+
 class ListSpec(NamedTuple):
     """How an endpoint lists records.
 
-    :param id_key: the key that identifies a record
+    :param id_key: the key that identifies a normalized record
     :param size_param: the query parameter for the page size
     :param normalize: converts a record of any server version, and may change it in place
+    :param parse_position: parses the `cursor` of a step
     """
 
     id_key: str
     size_param: str
     normalize: Callable[[Record], Record]
-
-
-class Page(NamedTuple):
-    """One page of a list.
-
-    :param next_cursor: None on the last page
-    :param size: in bytes
-    """
-
-    records: list[Record]
-    next_cursor: str | None
-    size: int = 0
+    parse_position: Callable[[str], Position] = PageCursor.parse
 
 
 class PageRange(NamedTuple):
@@ -73,17 +140,24 @@ class PageRange(NamedTuple):
 class RecordList(NamedTuple):
     """The records that were read.
 
-    :param truncated: there are more
+    :param truncated: there are more, or there may be
     :param next_cursor: where to continue, None if there are no more or the list cannot be continued without a gap
+    :param warning: why the list is incomplete, None if it is complete or its limit was reached
     """
 
     records: list[Record]
     truncated: bool
     next_cursor: str | None
+    warning: str | None
 
     def output(self, name: str) -> Record:
         """The output of a list action, with the records under a name."""
-        return {name: self.records, "truncated": self.truncated, "next_cursor": self.next_cursor}
+        return {
+            name: self.records,
+            "truncated": self.truncated,
+            "next_cursor": self.next_cursor,
+            "warning": self.warning,
+        }
 
 
 def next_cursor(link_header: str) -> str | None:
@@ -115,12 +189,15 @@ class RecordCollector:
         self._spec = spec
         self._limit = page_range.limit
         self.records: list[Record] = []
-        self.cursor: str | None = _SKIP_SUFFIX.sub("", page_range.cursor)
+        self.position: Position | None = spec.parse_position(page_range.cursor)
         self.pages = 0
+        self.warning: str | None = None
         self._seen_ids: set[str] = set()
-        self._seen_cursors: set[str] = set()
+        self._window_ids: set[str] = set()
+        self._seen_positions: set[Position] = set()
         self._empty_pages = 0
         self._bytes = 0
+        self._values = 0
         self._has_surplus = False
 
     @property
@@ -131,45 +208,70 @@ class RecordCollector:
     @property
     def is_too_large(self) -> bool:
         """Whether a limit on the size of all lists is reached."""
-        return len(self.records) >= MAX_RECORDS or self._bytes >= MAX_LIST_BYTES
+        is_large = self._bytes >= MAX_LIST_BYTES or self._values >= MAX_LIST_VALUES
+        return is_large or len(self.records) >= MAX_RECORDS
 
     @property
     def page_size(self) -> int:
         """How many records to request."""
-        return min(PAGE_SIZE, self._limit - len(self.records)) if self._limit else PAGE_SIZE
+        if not self._limit or not self.position:
+            return PAGE_SIZE
+        return min(PAGE_SIZE, self._limit - len(self.records) + self.position.overlap)
 
-    def add(self, page: Page) -> None:
-        """Add the page at `cursor`, and move `cursor` to the next page.
+    def add(self, page: Page, position: Position, page_size: int) -> None:
+        """Add a page, and move `position` to the next one.
 
+        :param position: of the page
+        :param page_size: how many records were requested
         :raises PaginationError: the server repeats pages, or returns empty pages without end
         """
         self.pages += 1
         self._bytes += page.size
-        self._seen_cursors.add(self.cursor or "")
-        is_new = [self._add_record(record) for record in page.records]
+        self._values += page.values
+        self._seen_positions.add(position)
+        if not position.continues_window:
+            self._window_ids.clear()
+        is_new = [self._add_record(self._spec.normalize(record), position) for record in page.records]
         self._empty_pages = 0 if any(is_new) else self._empty_pages + 1
-        self.cursor = page.next_cursor
-        if self.cursor in self._seen_cursors and not self.is_full:
-            raise PaginationError("the server names a page that was already read")
-        if self._empty_pages == MAX_EMPTY_PAGES and self.cursor:
-            raise PaginationError(f"{MAX_EMPTY_PAGES} pages in a row have no new records, and the server names another")
+        self.position = position.next(page, self.records, self._has_surplus)
+        if not page.is_end_known and len(page.records) >= page_size:
+            self.warn(
+                "The server did not say whether there are more records (a proxy may have removed the Link header)."
+            )
+        self._check_progress()
 
-    def _add_record(self, record: Record) -> bool:
-        identity = record.get(self._spec.id_key)
+    def _add_record(self, record: Record, position: Position) -> bool:
+        identity = str(record.get(self._spec.id_key) or record.get("id") or id(record))
+        if position.continues_window and identity in self._window_ids:
+            self.warn("The server repeated records across pages, so it may have skipped others.")
+        self._window_ids.add(identity)
         # Pages are not a snapshot: a record that moved back since is listed again on a later page.
-        if identity is not None and str(identity) in self._seen_ids:
+        if identity in self._seen_ids or position.is_known(identity):
             return False
         if self.is_full:
             self._has_surplus = True
             return False
-        self._seen_ids.add(str(identity))
-        self.records.append(self._spec.normalize(record))
+        self._seen_ids.add(identity)
+        self.records.append(record)
         return True
 
+    def _check_progress(self) -> None:
+        if self.is_full or not self.position:
+            return
+        if self.position in self._seen_positions:
+            raise PaginationError("the server names a page that was already read")
+        if self._empty_pages == MAX_EMPTY_PAGES:
+            raise PaginationError(f"{MAX_EMPTY_PAGES} pages in a row have no new records, and the server names another")
+
+    def warn(self, reason: str) -> None:
+        """Mark the list as incomplete. The first reason counts."""
+        self.warning = self.warning or reason
+
     def result(self) -> RecordList:
-        """The list. If a page had more records than requested, there is no cursor to continue it without a gap."""
-        cursor = None if self._has_surplus else self.cursor
-        return RecordList(self.records, self._has_surplus or self.cursor is not None, cursor)
+        """The list."""
+        cursor = None if self.position is None else str(self.position)
+        truncated = self._has_surplus or self.warning is not None or cursor is not None
+        return RecordList(self.records, truncated, cursor, self.warning)
 
 
 def read_list(
@@ -177,34 +279,46 @@ def read_list(
 ) -> RecordList:
     """Read as many pages as the range needs, within the limits of one step.
 
-    :param fetch: requests one page, given the query parameters for its size and its cursor
-    :raises PluginException: an input is invalid, a request failed, or the pages do not end
+    If a page after the first one fails, the list ends there with a warning, and can be continued.
+
+    :param fetch: requests one page, given the query parameters for its size and its position
+    :raises PluginException: the limit is invalid, or the first page failed
     """
-    _validate(page_range)
+    if page_range.limit < 0:
+        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")
     collector = RecordCollector(spec, page_range)
-    while collector.cursor is not None and not collector.is_full:
+    while collector.position is not None and not collector.is_full:
         if limit := _limit_reached(collector, http):
             http.log.info(f"Stopped at the {limit}. Pass next_cursor to the next step to continue.")
             break
-        cursor = (("cursor", collector.cursor),) if collector.cursor else ()
-        page = fetch(((spec.size_param, str(collector.page_size)), *cursor))
         try:
-            collector.add(page)
+            _read_page(fetch, spec, collector, http)
         except PaginationError as problem:
-            raise pagination_error(context, str(problem), page.next_cursor or "") from None
+            collector.position = None
+            collector.warn(pagination_error(context, str(problem)).cause)
+        except PluginException as failure:
+            if not collector.pages:
+                raise
+            collector.warn(f"{failure.cause} {failure.assistance}")
+            break
         if collector.pages % _PAGES_PER_LOG_LINE == 0:
             http.log.info(f"Read page {collector.pages} of {context.name}, {len(collector.records)} records so far")
+    if collector.warning:
+        http.log.warning(f"The list of {context.name} is incomplete: {collector.warning}")
     http.log.info(f"Read {len(collector.records)} records of {context.name} in {collector.pages} page(s)")
     return collector.result()
+
+
+def _read_page(
+    fetch: Callable[[Params], Page], spec: ListSpec, collector: RecordCollector, http: RetryingClient
+) -> None:
+    position, page_size = collector.position, collector.page_size
+    if position is not None:
+        page = fetch(((spec.size_param, str(page_size)), *position.params(http.budget.clock.now())))
+        collector.add(page, position, page_size)
 
 
 def _limit_reached(collector: RecordCollector, http: RetryingClient) -> str:
     if collector.is_too_large:
         return "maximum size of a list"
     return "time limit" if collector.pages and http.budget.is_overdue else ""
-
-
-def _validate(page_range: PageRange) -> None:
-    """:raises InvalidInput: the limit is negative"""
-    if page_range.limit < 0:
-        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")

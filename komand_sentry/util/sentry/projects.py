@@ -10,6 +10,7 @@ from komand_sentry.util.sentry.pagination import Record
 
 # The first page has up to 100. A token that sees more is rare, and each organization may cost one request.
 MAX_ORGANIZATIONS = 20
+MAX_PAGES = 5
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,23 @@ class Projects:
 
         :raises ConnectionFailed: no complete response was received
         """
-        slugs = (_slug(record) for record in self._list(("organizations",)) or ())
-        return tuple(slug for slug in slugs if is_segment(slug) and not self.api.contains_token(slug))
+        return self._usable(self._list(("organizations",)) or [])
+
+    def all_organization_slugs(self) -> tuple[tuple[str, ...], bool]:
+        """The slugs of all organizations, and whether these are all: not if there are more than MAX_PAGES pages.
+
+        :raises PluginException: the list could not be read
+        """
+        slugs: list[str] = []
+        cursor: str | None = ""
+        for _ in range(MAX_PAGES):
+            params = (("cursor", cursor),) if cursor else ()
+            page = self.api.get_page(("organizations",), ErrorContext("the organizations of the token"), params)
+            slugs += self._usable(page.records)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return tuple(slugs), cursor is None
 
     def names(self) -> tuple[str, ...] | None:
         """`organization/project` of the projects, None if the token may not list them. Reads one page of each list.
@@ -43,6 +59,10 @@ class Projects:
         if projects is None and all(found is None for _, found in lists):
             return None
         return tuple(f"{slug}/{_slug(project)}" for slug, found in lists for project in found or () if _slug(project))
+
+    def _usable(self, organizations: list[Record]) -> tuple[str, ...]:
+        slugs = map(_slug, organizations)
+        return tuple(slug for slug in slugs if is_segment(slug) and not self.api.contains_token(slug))
 
     def _list(self, path: Path) -> list[Record] | None:
         try:
