@@ -10,7 +10,15 @@ from insightconnect_plugin_runtime.exceptions import LoggedException
 
 from komand_sentry.util.sentry.api import USER_AGENT
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, PluginServer, action_message, connection_test_message, run_plugin
+from testing.plugin import (
+    ROOT,
+    Json,
+    PluginServer,
+    action_message,
+    connection_test_message,
+    run_plugin,
+    sample_messages,
+)
 from testing.support import ACTIONS, SandboxTestCase, connection_params, message, validate
 
 
@@ -67,9 +75,9 @@ class TestStdin(EntryPointCases, SandboxTestCase):
         return run_plugin("run", message(name, params, connection_params(self.sandbox)))
 
     def test_connection_test(self) -> None:
-        for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            answer = run_plugin("test", connection_test_message(connection_params(self.sandbox, token)))
-            self.assertEqual(answer["status"], status)
+        body = run_plugin("test", connection_test_message(connection_params(self.sandbox)))
+        self.assertEqual(body["status"], "ok")
+        self.assertEqual(body["output"]["server"], self.sandbox.base)
 
 
 class TestHTTPMode(EntryPointCases, SandboxTestCase):
@@ -85,8 +93,17 @@ class TestHTTPMode(EntryPointCases, SandboxTestCase):
 
     def test_connection_test(self) -> None:
         for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            answer = self.server.test_connection(connection_test_message(connection_params(self.sandbox, token)))
-            self.assertEqual(answer["status"], status)
+            body = self.server.test_connection(connection_test_message(connection_params(self.sandbox, token)))
+            self.assertEqual(body["status"], status)
+
+    def test_the_messages_of_tests_run_with_token_and_dsn_filled_in(self) -> None:
+        for name, sample in sample_messages(self.sandbox.env).items():
+            with self.subTest(name):
+                is_test = name == "connection_test"
+                body = self.server.test_connection(sample) if is_test else self.server.run(name, sample)
+                self.assertEqual(body["status"], "ok", body)
+                if not is_test:
+                    validate(body["output"], ACTIONS[name]().output.schema)
 
     def test_the_response_contains_the_log_of_the_step(self) -> None:
         body = self.step("list_project_issues", {"organization_slug": "acme", "project_slug": "gate"})

@@ -300,7 +300,9 @@ class TestSerialize(unittest.TestCase):
         for text, written in (("a\ud83db", "a?b"), ("\udca7", "?"), ("\ud83d\ud83d", "??"), ("\udca7\ud83d", "??")):
             with self.subTest(repr(text)):
                 event = {"message": text, "extra": {text: [text]}}
-                self.assertEqual(json.loads(serialize_event(event)), {"message": written, "extra": {written: [written]}})
+                self.assertEqual(
+                    json.loads(serialize_event(event)), {"message": written, "extra": {written: [written]}}
+                )
 
     def test_values_that_are_not_json_are_rejected(self) -> None:
         circle: dict[str, Any] = {}

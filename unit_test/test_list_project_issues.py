@@ -166,6 +166,6 @@ class TestRequest(unittest.TestCase):
 
     def test_a_body_that_is_not_a_list_of_issues_is_an_error(self) -> None:
         for body in (b"{}", b"[1]", b"null", b"", b"<html></html>"):
-            with self.subTest(body), ScriptedServer(("GET", PATH, Answer(body=body))) as server:
-                with self.assertRaises(UnexpectedResponse):
-                    run_action("list_project_issues", connection_to(server.base), SLUGS)
+            script = ("GET", PATH, Answer(body=body))
+            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(UnexpectedResponse):
+                run_action("list_project_issues", connection_to(server.base), SLUGS)

@@ -181,7 +181,9 @@ class TestReadList(unittest.TestCase):
                 result = server.read()
                 self.assertEqual((ids(result), result.truncated, result.next_cursor), (server.visible, False, None))
                 self.assertEqual(len(server.requests), pages)
-                self.assertIn(f"Read {server.total} records of project pump-station in {pages} page(s)", logs.output[-1])
+                self.assertIn(
+                    f"Read {server.total} records of project pump-station in {pages} page(s)", logs.output[-1]
+                )
 
     def test_requests_only_as_many_records_as_the_limit_leaves(self) -> None:
         for limit, sizes in ((0, [100, 100, 100]), (7, [7]), (100, [100]), (230, [100, 100, 30]), (999, [100] * 3)):

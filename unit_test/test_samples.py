@@ -1,13 +1,14 @@
-"""The messages of tests/ and the examples of the spec can be copied and run."""
+"""The messages of tests/ and the examples of the spec are valid. test_entry_points.py runs the messages."""
 
 import json
+import unittest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from komand_sentry.connection.schema import ConnectionSchema
-from testing.plugin import ROOT, SAMPLES, Json, PluginServer, sample_messages
+from testing.plugin import ROOT, SAMPLES, Json
 from testing.support import ACTIONS, SandboxTestCase, validate
 
 SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
@@ -19,7 +20,7 @@ def example_of(field: Json) -> Any:
     return json.loads(example) if isinstance(example, str) and field["type"] not in ("string", "date") else example
 
 
-class TestSamples(SandboxTestCase):
+class TestSamples(unittest.TestCase):
     def test_there_is_one_for_each_action_without_credentials(self) -> None:
         self.assertEqual({path.stem for path in SAMPLES.glob("*.json")}, {*ACTIONS, "connection_test"})
         for path in SAMPLES.glob("*.json"):
@@ -32,16 +33,6 @@ class TestSamples(SandboxTestCase):
                     self.assertLessEqual(body["input"].keys(), schema["properties"].keys())
                     self.assertLessEqual(set(schema["required"]), body["input"].keys())
                     self.assertEqual(body["input"].get("dsn", ""), "")
-
-    def test_each_runs_with_token_and_dsn_filled_in(self) -> None:
-        with PluginServer() as plugin:
-            for name, message in sample_messages(self.sandbox.env).items():
-                with self.subTest(name):
-                    is_test = name == "connection_test"
-                    body = plugin.test_connection(message) if is_test else plugin.run(name, message)
-                    self.assertEqual(body["status"], "ok", body)
-                    if not is_test:
-                        validate(body["output"], ACTIONS[name]().output.schema)
 
 
 class TestExamples(SandboxTestCase):

@@ -93,7 +93,10 @@ class TestSubmitEvent(SandboxTestCase):
             ({"dsn": good, "event_json": "text"}, "'event_json' is not an object"),
             ({"dsn": good, "event_json": {"extra": 5}}, "'event_json.extra' is not an object"),
             ({"dsn": good, "event_json": {"extra": {"n": float("nan")}}}, "cannot be serialized as JSON"),
-            ({"dsn": good, "event_json": {"message": "m"}, "sentry_version": "x"}, "'sentry_version' is not an integer"),
+            (
+                {"dsn": good, "event_json": {"message": "m"}, "sentry_version": "x"},
+                "'sentry_version' is not an integer",
+            ),
         ]
         for params, cause in cases:
             with self.subTest(cause), self.assertRaises(PluginException) as caught:
@@ -148,9 +151,9 @@ class TestOtherServers(unittest.TestCase):
 
     def test_a_body_that_is_not_a_json_object_is_an_error(self) -> None:
         for body in (b"", b"[]", b"<html><title>Portal</title></html>", gzip.compress(b"{}")):
-            with self.subTest(body), ScriptedServer(("POST", "/api/7/store/", Answer(body=body))) as server:
-                with self.assertRaises(UnexpectedResponse):
-                    self.submit(dsn_of(server.base), self.EVENT)
+            script = ("POST", "/api/7/store/", Answer(body=body))
+            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(UnexpectedResponse):
+                self.submit(dsn_of(server.base), self.EVENT)
 
     def test_a_server_without_any_ingestion_endpoint_is_an_error(self) -> None:
         script = (("POST", "/api/7/store/", Answer(404)), ("POST", "/api/7/envelope/", Answer(404)))
