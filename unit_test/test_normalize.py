@@ -6,12 +6,11 @@ import time
 import unittest
 from typing import Any
 
-from jsonschema import validate
-
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
 from komand_sentry.util.coerce import coerce
 from komand_sentry.util.sentry.normalize import Record, normalize_event, normalize_issue
+from testing.support import validate
 
 EVENT_ID = "0123456789abcdef0123456789abcdef"
 ISSUE_2018: Record = json.loads("""{
