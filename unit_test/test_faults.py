@@ -42,7 +42,7 @@ def bodies(action: str) -> dict[str, bytes]:
         },
         "fields": {"status": ["wrong"], "statusDetails": [{"inRelease": [secret]}]},
         "JSON text": json.dumps({"detail": f"No. {secret}"}),
-        "Relay's": {"detail": "refused", "causes": [f"Sentry sentry_secret={secret}"]},
+        "of Relay": {"detail": "refused", "causes": [f"Sentry sentry_secret={secret}"]},
         "HTML": f"<html><head><title>Blocked {secret}</title></head></html>".encode(),
         "text": f"no {secret}\r\n".encode(),
         "empty": b"",
@@ -58,7 +58,7 @@ ALL_ATTEMPTS, ALL_PAUSES = 7, [1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
 
 
 class TestStatuses(StepCase):
-    def test_an_error_status_is_final_and_explained_whatever_its_body(self) -> None:
+    def test_an_error_status_is_final_and_explained_with_any_body(self) -> None:
         for action in REQUESTS:
             # The other actions report the errors of the API in the same way as List Project Issues.
             names = tuple(bodies(action)) if action in (SUBMIT, LIST) else ("detail", "fields")
@@ -163,7 +163,7 @@ TOO_LARGE = "larger than the plugin accepts"
 WRONG_LENGTH = {"Content-Length": "9", "Connection": "close"}
 # The first retry after a lost connection has no pause.
 LOST_PAUSES = (2.0, 4.0, 8.0, 16.0, 16.0)
-SLOW = 0.1
+SLOW = 0.2
 MAX_BODY_BYTES = 2**20
 MAX_JSON_VALUES = 10_000
 FAULTS: tuple[Fault, ...] = (

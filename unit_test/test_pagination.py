@@ -370,7 +370,8 @@ class TestFailures(unittest.TestCase):
             ("not JSON", [Answer(body=filler)]),
         ):
             with self.subTest(name), ScriptedServer(*(("GET", PATH, answer) for answer in answers)) as server:
-                self.assertLess(held_bytes(failure_of(server.base)), 100_000)
+                failure = failure_of(server.base)
+                self.assertLess(held_bytes(failure), 100_000)
                 responses = [value for value in gc.get_objects() if isinstance(value, Response)]
                 self.assertEqual([value for value in responses if len(value.body) >= len(filler)], [])
 
