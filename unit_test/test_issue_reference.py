@@ -35,10 +35,10 @@ class IssueReferenceTest(unittest.TestCase):
         for start, (organization, host) in starts.items():
             for tail in tails if start else ("", "\n"):
                 for issue in ("123", "12345678901234567890", "PUMP-STATION-1K", "pump_station-z", "7-0"):
-                    with self.subTest(start + issue + tail):
-                        reference = IssueReference.parse(start + issue + tail)
-                        self.assertEqual(reference, IssueReference(issue, organization, host))
-                        self.assertIs(reference.is_short_id, "-" in issue)
+                    text = start + issue + tail
+                    reference = IssueReference.parse(text)
+                    self.assertEqual(reference, IssueReference(issue, organization, host), text)
+                    self.assertIs(reference.is_short_id, "-" in issue, text)
 
     def test_given_organization_takes_precedence_over_that_of_a_permalink(self) -> None:
         for text, host in (
