@@ -2,6 +2,7 @@ import base64
 import json
 import logging
 import unittest
+from typing import Any
 
 from insightconnect_plugin_runtime.exceptions import ConnectionTestException, PluginException
 
@@ -28,7 +29,9 @@ class ConnectionTestTest(SandboxTestCase):
                 self.assertEqual((report["server"], report["actions"]), (self.sandbox.base, actions))
                 self.assertEqual(sorted(report["projects"]), projects)
                 self.assertEqual(report["user"], self.sandbox.env["USER_EMAIL"])
-                permission = "allowed" if actions["update_issue"] else "NOT allowed, the token needs the scope event:write"
+                permission = (
+                    "allowed" if actions["update_issue"] else "NOT allowed, the token needs the scope event:write"
+                )
                 self.assertIn(f"INFO:plugin.test:update_issue: {permission}", logs.output)
 
     def test_public_pages_are_requested_without_the_token(self) -> None:
@@ -62,7 +65,7 @@ class ConnectionTestTest(SandboxTestCase):
 
 
 class OtherServerTest(unittest.TestCase):
-    no_version = [("GET", path, Answer(404)) for path in ("/api/client-config/", "/auth/login/")]
+    no_version = (("GET", "/api/client-config/", Answer(404)), ("GET", "/auth/login/", Answer(404)))
 
     def cause(self, answer: Answer) -> str:
         with ScriptedServer(("GET", "/api/0/", answer)) as server, self.assertRaises(ConnectionTestException) as caught:
@@ -124,7 +127,7 @@ class OtherServerTest(unittest.TestCase):
             self.assertNotIn("projects", connection_to(server.base).test())
 
     def test_project_is_named_with_its_organization_if_known(self) -> None:
-        organizations = ({"slug": "acme", "name": "Acme"}, {"slug": ""}, {}, None, "acme")
+        organizations: tuple[Any, ...] = ({"slug": "acme", "name": "Acme"}, {"slug": ""}, {}, None, "acme")
         projects = [{"id": "1", "slug": "pump", "organization": organization} for organization in organizations]
         script = {"/api/0/": IDENTITY, "/api/0/projects/": [*projects, {"slug": "gate"}, {"id": 1}, {"slug": 7}]}
         answers = (("GET", path, Answer(body=json.dumps(body).encode())) for path, body in script.items())

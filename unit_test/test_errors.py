@@ -225,7 +225,11 @@ class ResponseErrorTest(unittest.TestCase):
 
 class NotSentryTest(unittest.TestCase):
     def test_login_page_other_page_and_other_server_are_distinguished(self) -> None:
-        login, other_page, other_server = "leads to a login page", "HTML page instead of", "is not the base URL of a Sentry"
+        login, other_page, other_server = (
+            "leads to a login page",
+            "HTML page instead of",
+            "is not the base URL of a Sentry",
+        )
         for foreign, cause in (
             (response(status=302, location="https://sso.example.com/login?next=/"), login),
             (response(PAGE, 200), login),

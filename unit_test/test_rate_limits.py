@@ -9,14 +9,14 @@ from komand_sentry.util.sentry.rate_limits import server_retry_delay
 NOW = datetime(2026, 8, 1, 12, 0, 0, 500000, UTC)
 
 
-def response(status: int = 429, **headers: str) -> Response:
+def response(headers: dict[str, str], status: int = 429) -> Response:
     return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
 
 
 class ServerRetryDelayTest(unittest.TestCase):
     def assert_delay(self, seconds: float | None, **headers: str) -> None:
         with self.subTest(headers):
-            delay = server_retry_delay(response(**headers), NOW)
+            delay = server_retry_delay(response(headers), NOW)
             if seconds is None or delay is None:
                 self.assertIs(delay, seconds)
             else:
@@ -162,7 +162,7 @@ class ServerRetryDelayTest(unittest.TestCase):
             ({"x_sentry_rate_limits": "7:error:key"}, 0.0),
         ):
             with self.subTest(headers):
-                without, with_jitter = (server_retry_delay(response(**headers), NOW, jitter) for jitter in (0.0, 0.5))
+                without, with_jitter = (server_retry_delay(response(headers), NOW, jitter) for jitter in (0.0, 0.5))
                 self.assertEqual((with_jitter or 0.0) - (without or 0.0), difference)
 
     def test_reset_time_counts_only_if_the_request_was_rate_limited(self) -> None:
@@ -170,5 +170,5 @@ class ServerRetryDelayTest(unittest.TestCase):
         reset = f"{NOW.timestamp() + 7:.0f}"
         for status in (200, 404, 503):
             with self.subTest(status):
-                self.assertIsNone(server_retry_delay(response(status, x_sentry_rate_limit_reset=reset), NOW))
-                self.assertEqual(server_retry_delay(response(status, retry_after="7"), NOW), 7.0)
+                self.assertIsNone(server_retry_delay(response({"x_sentry_rate_limit_reset": reset}, status), NOW))
+                self.assertEqual(server_retry_delay(response({"retry_after": "7"}, status), NOW), 7.0)

@@ -105,6 +105,20 @@ class MaskSecretTest(unittest.TestCase):
     def test_empty_secret_masks_nothing(self) -> None:
         self.assertEqual(mask_secret(["", "a"], "", b'["", "a"]'), ["", "a"])
 
+    def test_secret_with_json_escapes_is_masked(self) -> None:
+        for secret, escaped in (
+            (SECRET, f"\\u0073{SECRET[1:]}"),
+            (SECRET, SECRET.replace("_", "\\u005F")),
+            ("a/long/token", "a\\/long\\/token"),
+            ('a"quoted"token', 'a\\"quoted\\"token'),
+            ('a"quoted"token', "a\\u0022quoted\\u0022token"),
+            ("a\\back\\slash", "a\\\\back\\\\slash"),
+        ):
+            with self.subTest(escaped):
+                raw = f'["token {escaped}"]'.encode()
+                self.assertEqual(json.loads(raw), [f"token {secret}"])
+                self.assertEqual(mask_secret(json.loads(raw), secret, raw), [f"token {MASK}"])
+
     def test_secret_is_masked_in_json_of_any_encoding(self) -> None:
         value = {"a": [f"token {SECRET}"]}
         for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32-be"):

@@ -83,7 +83,11 @@ class RetryDelayTest(unittest.TestCase):
                 self.assertEqual(delay(GET, TransportError(kind, "")), 1.0)
 
     def test_delay_of_the_server_is_not_shortened_and_has_a_minimum(self) -> None:
-        for server_delay, first, fifth in ((0.0, MIN_SERVER_DELAY, 8.0), (0.25, MIN_SERVER_DELAY, 8.0), (90.0, 90.0, 90.0)):
+        for server_delay, first, fifth in (
+            (0.0, MIN_SERVER_DELAY, 8.0),
+            (0.25, MIN_SERVER_DELAY, 8.0),
+            (90.0, 90.0, 90.0),
+        ):
             for attempts, seconds in ((1, first), (5, fifth)):
                 with self.subTest(server_delay=server_delay, attempts=attempts):
                     self.assertEqual(delay(GET, response(429), attempts, server_delay, jitter=1.0), seconds)

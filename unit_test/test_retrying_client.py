@@ -188,7 +188,9 @@ class RetryTest(ClientTestCase):
 
     def test_connection_that_is_closed_again_is_retried_after_a_delay(self) -> None:
         closed = ("GET", PATH, Answer(play=faults.reset))
-        with ScriptedServer(closed, closed, ("GET", PATH, Answer(play=faults.cut_off)), ("GET", PATH, Answer())) as server:
+        with ScriptedServer(
+            closed, closed, ("GET", PATH, Answer(play=faults.cut_off)), ("GET", PATH, Answer())
+        ) as server:
             response = self.client().send(self.request(server))
         self.assertEqual(response.stats, AttemptStats(requests=4, waited=6.0))
         self.assertEqual(self.clock.slept, [2.0, 4.0])
@@ -226,7 +228,9 @@ class RetryTest(ClientTestCase):
         self.assertEqual((failure.kind, failure.stats), (FailureKind.MALFORMED, AttemptStats()))
         broken = Request("GET", server.base + PATH, headers={"X-Broken": "a\nb"})
         failure = self.failure(self.client(), broken)
-        self.assertEqual((failure.kind, failure.stats, self.clock.slept), (FailureKind.INVALID_REQUEST, AttemptStats(), []))
+        self.assertEqual(
+            (failure.kind, failure.stats, self.clock.slept), (FailureKind.INVALID_REQUEST, AttemptStats(), [])
+        )
 
     def test_number_of_attempts_is_limited(self) -> None:
         limited = ("GET", PATH, Answer(429, headers={"Retry-After": "2"}))
@@ -234,7 +238,9 @@ class RetryTest(ClientTestCase):
             response = self.client(seconds=3600).send(self.request(server))
         waited = 2.0 * (MAX_ATTEMPTS - 1)
         next_attempt_at = self.clock.start + timedelta(seconds=waited + 2)
-        self.assertEqual(response.stats, AttemptStats(MAX_ATTEMPTS, waited, next_delay=2.0, next_attempt_at=next_attempt_at))
+        self.assertEqual(
+            response.stats, AttemptStats(MAX_ATTEMPTS, waited, next_delay=2.0, next_attempt_at=next_attempt_at)
+        )
         self.assertEqual(len(self.log.lines), MAX_ATTEMPTS - 1)
 
     def test_caller_can_lower_the_number_of_attempts(self) -> None:
@@ -336,7 +342,9 @@ class TimeBudgetTest(ClientTestCase):
         transport = FakeTransport(self.clock, [TransportError(FailureKind.TIMEOUT, "") for _ in range(3)], share=1.0)
         failure = self.failure(self.client(transport=transport), API)
         self.assertEqual([seconds for _, seconds, _ in transport.sent], [45.0, 14.0])
-        self.assertEqual((failure.kind, failure.stats.waited, failure.stats.next_delay), (FailureKind.TIMEOUT, 1.0, 2.0))
+        self.assertEqual(
+            (failure.kind, failure.stats.waited, failure.stats.next_delay), (FailureKind.TIMEOUT, 1.0, 2.0)
+        )
 
     def test_response_that_causes_a_retry_is_charged_in_full(self) -> None:
         slow = ("GET", PATH, Answer(play=Slow(self.clock, UNCHARGED_SECONDS - 1, status=503)))
@@ -345,7 +353,9 @@ class TimeBudgetTest(ClientTestCase):
         self.assertEqual((response.status, response.stats.waited), (503, 1.0))
 
     def test_stale_connection_is_replaced_with_the_shortest_timeout_too(self) -> None:
-        transport = FakeTransport(self.clock, [TransportError(FailureKind.CLOSED, ""), Response(200, {}, b"")], share=0.01)
+        transport = FakeTransport(
+            self.clock, [TransportError(FailureKind.CLOSED, ""), Response(200, {}, b"")], share=0.01
+        )
         self.assertEqual(self.client(seconds=1, transport=transport).send(API).stats, AttemptStats(requests=2))
 
 

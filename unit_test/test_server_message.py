@@ -125,7 +125,11 @@ class ServerMessageTest(unittest.TestCase):
 
     def test_location_of_a_redirect_follows_the_message(self) -> None:
         for body, location, text in (
-            ({"detail": {"message": "Moved"}}, f"/api/0/x/?token={SECRET}", "Moved. Location: /api/0/x/?token=********"),
+            (
+                {"detail": {"message": "Moved"}},
+                f"/api/0/x/?token={SECRET}",
+                "Moved. Location: /api/0/x/?token=********",
+            ),
             ({"detail": "Moved!"}, "/login/", "Moved! Location: /login/"),
             (b"", "/login/", "Location: /login/"),
             ({"detail": "Moved"}, "", "Moved"),

@@ -80,7 +80,11 @@ class ParseInputsTest(unittest.TestCase):
                     self.assertNotIn("SECRET", f"{caught.exception} {caught.exception.data}")
 
     def test_connection_without_a_token_is_invalid(self) -> None:
-        for params, name in (({}, "token"), ({"token": {}}, "token.token"), ({"token": {"token": None}}, "token.token")):
+        for params, name in (
+            ({}, "token"),
+            ({"token": {}}, "token.token"),
+            ({"token": {"token": None}}, "token.token"),
+        ):
             with self.subTest(params):
                 with self.assertRaises(PluginException) as caught:
                     parse_inputs(params, ConnectionSchema.schema, owner="connection")

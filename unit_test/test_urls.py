@@ -75,7 +75,13 @@ class PlainHTTPTest(unittest.TestCase):
                 self.assertIs(is_plain_http(url), is_plain)
 
     def test_loopback_is_this_machine(self) -> None:
-        for host, expected in (("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("", False)):
+        for host, expected in (
+            ("127.0.0.1", True),
+            ("::1", True),
+            ("localhost", True),
+            ("0.0.0.0", False),
+            ("", False),
+        ):
             with self.subTest(host):
                 self.assertIs(is_loopback(host), expected)
 
