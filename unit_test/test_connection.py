@@ -8,11 +8,25 @@ from insightconnect_plugin_runtime.exceptions import ConnectionTestException, Pl
 
 from komand_sentry.connection import Connection
 from komand_sentry.util.errors.exceptions import Forbidden, Unauthorized
+from komand_sentry.util.http.messages import Request, Response
+from komand_sentry.util.http.transport import Transport
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
 from unit_test import faults
 
 IDENTITY = {"version": "0", "auth": {"scopes": ["event:read"]}, "user": None}
+
+
+class IdentityTransport(Transport):
+    """A transport without a network, whose server knows the token, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def send(self, request: Request, timeout: float, new_connection: bool = False) -> Response:  # noqa: ARG002
+        self.urls.append(request.url)
+        return Response(200, {}, json.dumps(IDENTITY if request.url.endswith("/api/0/") else []).encode())
 
 
 class ConnectionTestTest(SandboxTestCase):
@@ -109,6 +123,25 @@ class OtherServerTest(unittest.TestCase):
                 self.assertEqual(report.get("version"), version)
                 self.assertEqual(report["projects"], ["acme/pump"])
                 self.assertNotIn("scopes", report)
+
+    def test_report_omits_what_cannot_be_read(self) -> None:
+        identity = ("GET", "/api/0/", Answer(body=json.dumps(IDENTITY).encode()))
+        closed = Answer(play=faults.reset)
+        # The budget of a connection test allows four retries; the public pages are requested twice at most.
+        projects = [("GET", "/api/0/projects/", closed)] * 5
+        pages = [("GET", path, closed) for _, path, _ in self.no_version for _ in range(2)]
+        with ScriptedServer(identity, *projects, *pages) as server:
+            report = connection_to(server.base).test()
+        self.assertIs(report["success"], True)
+        self.assertLessEqual({"scopes", "actions"}, report.keys())
+        self.assertFalse({"version", "projects", "user"} & report.keys())
+
+    def test_saas_is_reported_without_reading_a_version(self) -> None:
+        connection = connection_to("https://de.sentry.io")
+        transport = connection.client.transport = IdentityTransport()
+        self.assertEqual(connection.test()["version"], "Sentry SaaS")
+        paths = {url.removeprefix("https://de.sentry.io") for url in transport.urls}
+        self.assertEqual(paths, {"/api/0/", "/api/0/projects/", "/api/0/organizations/"})
 
     def test_projects_of_other_regions_are_listed_by_organization(self) -> None:
         identity = ("GET", "/api/0/", Answer(body=json.dumps(IDENTITY).encode()))
