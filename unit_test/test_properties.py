@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -30,9 +30,7 @@ from komand_sentry.util.records import event_record, issue_record
 from komand_sentry.util.retry import LONGEST_BACKOFF_SECONDS, hinted_seconds, wait_before_retry
 from komand_sentry.util.shape import conform
 from komand_sentry.util.token import token_kind
-
-many = settings(deadline=None, max_examples=200, derandomize=True, database=None)
-some = settings(many, max_examples=80)
+from unit_test.conftest import many, some
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 SECRET = "sntryu_" + "0123456789abcdef" * 4
