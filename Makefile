@@ -9,7 +9,8 @@ ACTION ?= list_project_issues
 PYTHON_OK = import sys; sys.exit(sys.version_info < (3, 11))
 TOO_OLD = The plugin needs Python 3.11 or newer, and $(PYTHON) is older or missing: make PYTHON=/path/to/python3.11
 # Prints one line per package, so that a slow download is visible.
-PIP_PROGRESS = sed -n -E -e 's/^(Collecting|Processing) ([^ ]*\/)?([^ ]+).*/  \3/p' -e 's/^Installing collected .*/  installing them/p'
+PIP_PROGRESS = sed -n -E -e 's/^(Collecting|Processing) ([^ ]*\/)?([A-Za-z0-9_.]+(-[A-Za-z][A-Za-z0-9_.]*)*).*/  \3/p' \
+	-e 's/^Installing collected .*/  installing them/p'
 GENERATOR = PATH="$(CURDIR)/.venv-tools/bin:$$PATH"
 BLACK = .venv-tools/bin/black --config "$$(find .venv-tools -name black_config.toml)"
 CODE = bin komand_sentry testing sandbox unit_test e2e sandbox_test soak bench image_test tools/*.py
@@ -86,7 +87,7 @@ docs-check: .venv/ready ## Check that make docs changes nothing
 icons: ## Render icon.png and extension.png from artwork/
 	@command -v rsvg-convert >/dev/null || { echo "rsvg-convert is missing: install librsvg2-bin" >&2; exit 1; }
 	rsvg-convert --width 500 --height 500 --output icon.png artwork/icon.svg
-	rsvg-convert --width 960 --output extension.png artwork/extension.svg
+	rsvg-convert --width 890 --output extension.png artwork/extension.svg
 
 .venv-npm/ready: sandbox_test/package.json
 	@command -v npm >/dev/null || { echo "The test with Sentry's npm client needs Node.js 20 or newer with npm" >&2; exit 1; }

@@ -104,7 +104,7 @@ def summary(output: Json) -> Iterable[str]:
         elif key == "events":
             yield from (f"event {event['eventID']}  {event['title']}" for event in value)
             for error in (error for event in value for error in event["errors"]):
-                yield f"error {error['message']}: {as_text(error['data'])}"
+                yield f"error {error['message']}: {error['data']['name']}"
         else:
             yield f"{key}: {as_text(value)}"
 

@@ -133,7 +133,7 @@ def demo_lines() -> list[str]:
         demo = Demo(sandbox)
         demo.run()
         print(f"\nAll {demo.steps} steps passed.")
-    lines = normalized("$ make demo\n" + output.getvalue().strip()).splitlines()
+    lines = normalized("$ make demo\n\n" + output.getvalue().strip()).splitlines()
     return [line for line in lines if not re.fullmatch(r"\s+\d+\.\d s", line)]
 
 

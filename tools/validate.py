@@ -1,7 +1,7 @@
 """Runs the validators of `insight-plugin validate` that need no network, and prints the result of each.
 
-`insight-plugin validate` stops at the first validator that cannot reach the network, and skips the rest. This script runs
-in the environment of the generator, see `make validate`.
+`insight-plugin validate` stops at the first validator that cannot reach the network, and skips the rest. This script
+runs in the environment of the generator, see `make validate`.
 """
 
 import contextlib
