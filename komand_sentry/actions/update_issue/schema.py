@@ -40,7 +40,7 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
     "hasSeen": {
       "type": "boolean",
       "title": "Has Seen",
-      "description": "In case this API call is invoked with a user context, this allows changing of the flag that indicates if the user has seen the issue. The user is the one the token belongs to",
+      "description": "In case this API call is invoked with a user context, this allows changing of the flag that indicates if the user has seen the issue. The user is the one the token belongs to, who must be a member of the project",
       "order": 6
     },
     "isBookmarked": {
