@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-import os
 import unittest
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from insightconnect_plugin_runtime.util import OutputMasker
 from jsonschema import Draft202012Validator
@@ -44,10 +43,7 @@ from komand_sentry.util.sentry.rate_limits import server_retry_delay
 from komand_sentry.util.sentry.server import Server
 from komand_sentry.util.step import build_output
 from testing.support import ACTIONS
-
-# CI has more time than a developer.
-many = settings(deadline=None, max_examples=200 if os.environ.get("CI") else 50, derandomize=True, database=None)
-some = settings(many, max_examples=80 if os.environ.get("CI") else 30)
+from unit_test.conftest import many, some
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 SECRET = "sntryu_" + "0123456789abcdef" * 4
