@@ -27,8 +27,8 @@ from komand_sentry.util.http.messages import MAX_REDIRECTS, AttemptStats, Respon
 _FOREIGN_STATUSES = (400, 401, 403, 405, 406, 407, 451)
 # The title of Sentry's own web page, which it returns for every path that it does not know.
 _SENTRY_PAGE = "An HTML page: Sentry"
-# Django REST framework and Django Ninja phrase it differently.
-_CSRF_FAILED = re.compile(r"csrf (?:check )?failed", re.I)
+# Django, Django REST framework and Django Ninja phrase it differently.
+_CSRF_FAILED = re.compile(r"csrf (?:check |verification )?failed", re.I)
 # Keys of an error object that are not names of inputs.
 _NOT_FIELDS = ("detail", "message", "error", "info", "causes", "non_field_errors", "errorId")
 # Error objects are small. A large body would take many times its size in memory.

@@ -24,8 +24,8 @@ def _by_snake_case(names: str) -> dict[str, str]:
 
 
 _ISSUE_KEYS = _by_snake_case(
-    "shortId statusDetails issueType issueCategory priorityLockedAt userCount firstSeen lastSeen numComments assignedTo "
-    "isUnhandled isPublic shareId isBookmarked isSubscribed subscriptionDetails hasSeen matchingEventId "
+    "shortId statusDetails issueType issueCategory priorityLockedAt userCount firstSeen lastSeen numComments "
+    "assignedTo isUnhandled isPublic shareId isBookmarked isSubscribed subscriptionDetails hasSeen matchingEventId "
     "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered"
 )
 _EVENT_KEYS = _by_snake_case("eventID groupID projectID dateCreated dateReceived groupingConfig crashFile")
