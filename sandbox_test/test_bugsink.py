@@ -8,15 +8,13 @@ from typing import ClassVar
 from e2e.test_submit_event import SHAPES, TAGS
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
 from komand_sentry.connection import Connection
-from komand_sentry.util.event_payload import canonical_event
-from komand_sentry.util.judge import Judge
-from komand_sentry.util.step import read_params
+from komand_sentry.util.sentry.event_payload import normalize_event_json
+from komand_sentry.util.step import parse_inputs
 from testing.plugin import Json
 from testing.support import connection_to, run_action
 
 from .bugsink_server import BIN, BugsinkServer
 
-JUDGE = Judge(SubmitEventInput.schema)
 EVENTS: dict[str, Json] = {
     **{name: event for name, (event, _) in SHAPES.items()},
     **{name: {"message": "m", **event} for name, (event, _) in TAGS.items()},
@@ -69,7 +67,7 @@ class TestBugsink(unittest.TestCase):
         for name, event in EVENTS.items():
             with self.subTest(name):
                 given = {"dsn": self.server.dsn, "event_json": event}
-                sent = read_params(given, JUDGE, {"event_json": canonical_event})["event_json"]
+                sent = parse_inputs(given, SubmitEventInput.schema, {"event_json": normalize_event_json})["event_json"]
                 data = dict(self.stored[self.ids[name]]["data"])
                 self.assertTrue(data.pop("timestamp"))
                 self.assertEqual(data, {**sent, "event_id": self.ids[name]})

@@ -16,12 +16,10 @@ from sentry_relay.processing import StoreNormalizer
 
 from e2e.test_submit_event import SHAPES, TAGS
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
-from komand_sentry.util.event_payload import canonical_event, ready_event
-from komand_sentry.util.judge import Judge
-from komand_sentry.util.step import read_params
+from komand_sentry.util.sentry.event_payload import normalize_event_json, with_id_and_timestamp
+from komand_sentry.util.step import parse_inputs
 from testing.plugin import Json
 
-JUDGE = Judge(SubmitEventInput.schema)
 EXAMPLES = 2000
 EVENT_ID = "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"
 DEFINITIONS: Json = SubmitEventInput.schema["definitions"]
@@ -91,8 +89,8 @@ EVENTS = objects_of(DEFINITIONS["EventJSON"]["properties"])
 def sent(event: Json) -> Json:
     """What the plugin sends for an event_json, by the functions that its action uses."""
     params = {"dsn": "https://0123@h.example/1", "event_json": event}
-    shaped = read_params(params, JUDGE, {"event_json": canonical_event})["event_json"]
-    event = json.loads(json.dumps(ready_event(shaped, EVENT_ID, datetime.now(UTC)), allow_nan=False))
+    parsed = parse_inputs(params, SubmitEventInput.schema, {"event_json": normalize_event_json})["event_json"]
+    event = json.loads(json.dumps(with_id_and_timestamp(parsed, EVENT_ID, datetime.now(UTC)), allow_nan=False))
     return dict(event)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from komand_sentry.util.transport import POOL_SIZE
+from komand_sentry.util.http.transport import POOL_SIZE
 from sandbox import Faults, Sandbox
 from testing.checks import check, first_few
 from testing.plugin import Json, PluginServer, action_message

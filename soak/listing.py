@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from komand_sentry.connection import Connection
-from komand_sentry.util.exchange import Request, Response
-from komand_sentry.util.pagination import PAGE_SIZE
-from komand_sentry.util.transport import Transport
+from komand_sentry.util.http.messages import Request, Response
+from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.sentry.pagination import PAGE_SIZE
 from sandbox import Sandbox
 from testing.checks import check, first_few
 from testing.plugin import Json
@@ -40,8 +40,8 @@ class InterruptedTransport(Transport):
         super().__init__()
         self._happening = happening
 
-    def send(self, request: Request, seconds: float, fresh: bool = False) -> Response:
-        response = super().send(request, seconds, fresh)
+    def send(self, request: Request, timeout: float, new_connection: bool = False) -> Response:
+        response = super().send(request, timeout, new_connection)
         self._happening(response)
         return response
 
