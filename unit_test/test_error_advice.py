@@ -324,6 +324,7 @@ class TestAssigneeObject(unittest.TestCase):
             ({"type": "user", "id": 1, "name": "A", "email": "a@example.com"}, "Set assignedTo to user:1."),
             ({"id": "1"}, "Set assignedTo to user:1."),
             ({"type": "user", "name": "A", "email": "a@example.com"}, "Set assignedTo to a@example.com."),
+            ({"type": "team", "id": "\u0662"}, "Set assignedTo to team:ID or user:ID"),
             ({"type": "robot", "id": "1"}, "Set assignedTo to team:ID or user:ID"),
             ({"type": "user", "id": "x" * 99, "email": "a@b\nc"}, "Set assignedTo to team:ID or user:ID"),
             ({}, "Set assignedTo to team:ID or user:ID"),

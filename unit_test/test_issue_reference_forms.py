@@ -29,6 +29,7 @@ FORMS = {
         *("4579431421", "acme", "sentry.example.com"),
     ),
     "https://acme.sentry.io/issues/feedback?mailbox=ignored&feedbackSlug=pump:5#x": ("5", "acme", "acme.sentry.io"),
+    f"https://sentry.example.com/prefix/issues/{FEEDBACK}": ("4579431421", "", "sentry.example.com"),
     "acme.sentry.io/issues/123/": ("123", "acme", "acme.sentry.io"),
     "acme.sentry.io/issues/PUMP-STATION-1K/?project=1": ("PUMP-STATION-1K", "acme", "acme.sentry.io"),
     f"acme.sentry.io/{FEEDBACK}": ("4579431421", "acme", "acme.sentry.io"),
