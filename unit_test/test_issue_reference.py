@@ -97,7 +97,7 @@ class IssueReferenceTest(unittest.TestCase):
             "issues/",
         ):
             self.assert_rejected(f"https://acme.sentry.io/{path}")
-        for start in ("https://[PUMP", "https://", "ftp://PUMP", "https://h\\@PUMP", "https://h\nPUMP", "PUMP.example"):
+        for start in ("https://[PUMP", "https://", "ftp://PUMP", "https://h\\@PUMP", "https://h\nPUMP", "PUMP"):
             self.assert_rejected(f"{start}/issues/123/")
 
     def test_number_in_a_permalink_has_ascii_digits(self) -> None:
