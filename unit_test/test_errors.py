@@ -118,7 +118,8 @@ class ResponseErrorTest(unittest.TestCase):
             (413, "too large", "1 MiB"),
             (414, "too long", "query"),
             (429, "rate", "60 seconds"),
-            (500, "failed", "input is not the cause"),
+            (500, "failed", "an input is one that this version does not support"),
+            (503, "failed", "input is not the cause"),
             (502, "failed", "proxy"),
         ):
             with self.subTest(status):

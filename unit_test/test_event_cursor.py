@@ -78,9 +78,7 @@ class OffsetServer:
 def list_events(server: Any, limit: int = 0, cursor: str = "", log: QuietLog | None = None) -> RecordList:
     """One step."""
     clock = FakeClock()
-    http = RetryingClient(
-        Transport(), TimeBudget(60, clock), log or QuietLog(), lambda: 0.0, lambda *_: None
-    )
+    http = RetryingClient(Transport(), TimeBudget(60, clock), log or QuietLog(), lambda: 0.0, lambda *_: None)
     return read_list(server.fetch, EVENTS, PageRange(limit, cursor), ErrorContext("issue 1"), http)
 
 

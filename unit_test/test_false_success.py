@@ -109,9 +109,7 @@ class TestNotApplied(Scripted):
         )
         self.assertIn("No release data", str(error.data))
         sent = json.loads(self.server.received[1].body)
-        self.assertEqual(
-            sent, {"status": "resolved", "hasSeen": True, "statusDetails": {"inNextRelease": True}}
-        )
+        self.assertEqual(sent, {"status": "resolved", "hasSeen": True, "statusDetails": {"inNextRelease": True}})
 
     def test_the_number_of_a_merged_issue_is_logged(self) -> None:
         with self.assertLogs("plugin.test", logging.WARNING) as logs:
@@ -250,7 +248,11 @@ class TestOnlyOneOrganization(Scripted):
             ("GET", "/api/0/organizations/", answer([{"slug": slug} for slug in slugs[20:]])),
         ]
         checks = [
-            ("GET", f"/api/0/organizations/{slug}/issues/5/", answer(issue()) if slug in slugs[-2:] else answer({}, 404))
+            (
+                "GET",
+                f"/api/0/organizations/{slug}/issues/5/",
+                answer(issue()) if slug in slugs[-2:] else answer({}, 404),
+            )
             for slug in slugs
         ]
         first = ("PUT", "/api/0/issues/5/", answer(NOT_FOUND, 404))
@@ -264,9 +266,7 @@ class TestIncompleteLists(Scripted):
 
     def test_a_full_page_without_a_link_header_may_not_be_the_last(self) -> None:
         with self.assertLogs("plugin.test", logging.WARNING) as logs:
-            output = self.run_against(
-                "list_project_issues", SLUGS, ("GET", ISSUES, answer(self.page(1), link=None))
-            )
+            output = self.run_against("list_project_issues", SLUGS, ("GET", ISSUES, answer(self.page(1), link=None)))
         self.assertTrue(output["truncated"])
         self.assertIn("did not say whether there are more", output["warning"])
         self.assertIn("did not say", logs.output[0])
@@ -303,7 +303,9 @@ class TestIncompleteLists(Scripted):
 
     def test_a_late_failure_of_events_can_be_continued(self) -> None:
         path = "/api/0/issues/5/events/"
-        events = [{"eventID": f"{n:02x}" * 16, "dateCreated": f"2026-08-01T12:{59 - n // 2:02}:00Z"} for n in range(100)]
+        events = [
+            {"eventID": f"{n:02x}" * 16, "dateCreated": f"2026-08-01T12:{59 - n // 2:02}:00Z"} for n in range(100)
+        ]
         output = self.run_against(
             "list_issue_events",
             {"issue_id": "5"},

@@ -2,7 +2,6 @@ import unittest
 
 from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.issue_reference import IssueReference
-from komand_sentry.util.sentry.server import Server
 
 
 class IssueReferenceTest(unittest.TestCase):
@@ -97,18 +96,11 @@ class IssueReferenceTest(unittest.TestCase):
             "issues/",
         ):
             self.assert_rejected(f"https://acme.sentry.io/{path}")
-        for start in ("https://[PUMP", "https://", "ftp://PUMP", "https://h\\@PUMP", "https://h\nPUMP", "PUMP.example"):
+        for start in ("https://[PUMP", "https://", "ftp://PUMP", "https://h\\@PUMP", "https://h\nPUMP", "PUMP"):
             self.assert_rejected(f"{start}/issues/123/")
 
     def test_number_in_a_permalink_has_ascii_digits(self) -> None:
         self.assert_rejected("https://acme.sentry.io/issues/\uff11\uff12/")
-
-    def test_permalink_is_foreign_if_only_one_side_is_saas(self) -> None:
-        saas, own = "https://acme.sentry.io/issues/1/", "https://h.example/organizations/acme/issues/1/"
-        for base, foreign in (("https://sentry.io", own), ("https://de.sentry.io", own), ("https://h.example", saas)):
-            for text in ("1", saas, own):
-                with self.subTest(text=text, base=base):
-                    self.assertIs(IssueReference.parse(text).is_foreign_to(Server(base)), text == foreign)
 
     def test_only_the_organization_of_a_permalink_is_a_guess(self) -> None:
         permalink = "https://acme.sentry.io/issues/1/"

@@ -24,6 +24,7 @@ class Output:
     ISSUES = "issues"
     NEXT_CURSOR = "next_cursor"
     TRUNCATED = "truncated"
+    WARNING = "warning"
 
 
 class ListProjectIssuesInput(insightconnect_plugin_runtime.Input):
@@ -148,6 +149,12 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
       "title": "Truncated",
       "description": "Whether the list is incomplete, because of limit, the maximum of 100,000 issues, or a duration of ten times the timeout",
       "order": 2
+    },
+    "warning": {
+      "type": "string",
+      "title": "Warning",
+      "description": "Why the list is incomplete although its limit was not reached, such as a failure after the first page. Absent if the list is complete",
+      "order": 4
     }
   },
   "definitions": {

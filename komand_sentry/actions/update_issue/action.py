@@ -1,7 +1,10 @@
 from .schema import UpdateIssueInput, UpdateIssueOutput, Input, Output, Component
 
 # Custom imports below
+from typing import ClassVar
+
 from komand_sentry.util.errors.factory import invalid_input
+from komand_sentry.util.sentry.assignee import parse_assignee
 from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 _ATTRIBUTES = (
@@ -15,6 +18,7 @@ _ATTRIBUTES = (
 
 
 class UpdateIssue(SentryAction):
+    normalizers: ClassVar = {Input.ASSIGNEDTO: parse_assignee}
 
     def __init__(self) -> None:
         super().__init__(
@@ -31,7 +35,8 @@ class UpdateIssue(SentryAction):
         organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
         changes = changes_of(params)
         # END INPUT BINDING - DO NOT REMOVE
-        return {Output.ISSUE: self.connection.client.issues.update(issue_id, organization_slug, changes)}
+        updated = self.connection.client.issues.update(issue_id, organization_slug, changes)
+        return {Output.ISSUE: updated.issue, Output.NOT_APPLIED: updated.not_applied}
 
 
 def changes_of(params: Inputs) -> Inputs:

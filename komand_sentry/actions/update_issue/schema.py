@@ -23,6 +23,7 @@ class Input:
 
 class Output:
     ISSUE = "issue"
+    NOT_APPLIED = "not_applied"
 
 
 class UpdateIssueInput(insightconnect_plugin_runtime.Input):
@@ -115,6 +116,15 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
       "title": "Issue",
       "description": "Updated issue",
       "order": 1
+    },
+    "not_applied": {
+      "type": "array",
+      "title": "Not Applied",
+      "description": "Names of the inputs that the server accepted, but did not apply, such as hasSeen for a user who is not a member of the project",
+      "items": {
+        "type": "string"
+      },
+      "order": 2
     }
   },
   "definitions": {

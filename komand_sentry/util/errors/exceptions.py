@@ -25,7 +25,7 @@ class BadRequest(ResponseError):
 
 
 class Unauthorized(ResponseError):
-    """401: the server did not accept the token, or the key of the DSN."""
+    """401, or 403 because of a browser's CSRF check: the server did not accept the token, or the key of the DSN."""
 
 
 class Forbidden(ResponseError):

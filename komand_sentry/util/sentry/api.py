@@ -24,7 +24,8 @@ from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import FailureKind, Params, Request, Response, TooManyValues, TransportError
 from komand_sentry.util.http.urls import join_url
 from komand_sentry.util.sentry.auth_token import token_type
-from komand_sentry.util.sentry.pagination import Page, PaginationError, Record, next_cursor
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import Page, PaginationError, next_cursor
 from komand_sentry.util.sentry.server import Server
 
 # Sentry tokens are at least this long; a shorter text may be a part of a slug.
@@ -135,7 +136,7 @@ class API:
         if response.is_success:
             return response
         is_organization_token = token_type(self.token).is_organization_token
-        raise response_error(context, response, self.secrets, is_organization_token)
+        raise response_error(context, response, self.secrets, is_organization_token, self.server.is_saas)
 
     def parse(self, response: Response) -> Any:
         """Parse a body as JSON, without the token; None if it is not JSON, so that callers only check the type.

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
@@ -94,11 +95,11 @@ def _identity(api: API) -> dict[str, Any]:
     response = api.send("GET", ())
     is_page = is_html(response) and response.status < 500 and response.status != 429
     if response.status in _NOT_SENTRY_STATUSES or is_page:
-        raise not_sentry(response, api.secrets)
+        raise not_sentry(response, api.secrets, urlsplit(api.server.base).path)
     context = ErrorContext("the API")
     identity = api.parse(api.raise_for_status(response, context))
     if not isinstance(identity, dict) or "version" not in identity:
-        raise not_sentry(response, api.secrets)
+        raise not_sentry(response, api.secrets, urlsplit(api.server.base).path)
     if not identity.get("auth") and not identity.get("user"):
         # A server that does not receive the Authorization header responds as to an anonymous user.
         raise response_error(context, Response(401, {}, b'{"detail": "The server received no token."}'))

@@ -26,18 +26,21 @@ from komand_sentry.util.errors.exceptions import (
     RouteMissing,
     ServerFailed,
 )
-from komand_sentry.util.errors.factory import ErrorContext, invalid_input
+from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short_ids_unsupported
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference
-from komand_sentry.util.sentry.pagination import Page, Record
+from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
 
 T = TypeVar("T")
 
 # The project's endpoint searches all events; the organization's searches this period at most.
 ORGANIZATION_PERIOD = "90d"
+
+_MAX_NUMBER_LENGTH = 20
 
 # The server does not have the endpoint. Some respond with the page of their web interface instead.
 _NO_ROUTE = (RouteMissing, HTMLResponse, Gone)
@@ -150,11 +153,11 @@ class IssueEndpoint:
         try:
             found = self.api.get_object(short_id_path(reference.organization, reference.issue_id), self.context)
         except _NO_ROUTE:
-            raise no_short_ids(reference.issue_id) from None
+            raise short_ids_unsupported(reference.issue_id) from None
         except ResponseError:
             raise failure from None
         number = str(found.get("groupId", ""))
-        if not number.isascii() or not number.isdigit() or len(number) > MAX_NUMBER_LENGTH:
+        if not number.isascii() or not number.isdigit() or len(number) > _MAX_NUMBER_LENGTH:
             raise failure from None
         return number
 
@@ -168,7 +171,7 @@ class IssueEndpoint:
             record = self.api.get_object(path, self.context)
         except _UNKNOWN:
             raise failure from None
-        if not self.reference.names(record):
+        if not names_issue(self.reference, record):
             raise invalid_input(
                 f"Nothing was changed: issue {path[-1]} of this server is not "
                 f"{sanitize(self.reference.issue_id)} of organization {sanitize(self.reference.organization)}.",

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from komand_sentry.util.http.messages import Params
-from komand_sentry.util.sentry.pagination import PAGE_SIZE, Page, PageCursor, Record
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import PAGE_SIZE, Page, PageCursor
 
 # Sentry searches this period if none is given, and refuses an `end` without a `start`.
 _PERIOD = timedelta(days=90)
@@ -103,7 +104,7 @@ class EventCursor(NamedTuple):
 
     def _known_in(self, second: datetime, records: list[Record]) -> tuple[str, ...]:
         """The last of the events of a second that were returned, by this step and by previous ones."""
-        known = []
+        known: list[str] = []
         for record in reversed(records):
             if second_of(record) != second or len(known) == PAGE_SIZE:
                 break

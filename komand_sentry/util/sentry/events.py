@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from komand_sentry.util.errors.messages import issue_advice, list_failure_advice
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.event_cursor import EventCursor
 from komand_sentry.util.sentry.issues import issue_endpoint
-from komand_sentry.util.sentry.normalize import normalize_event
-from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, Record, RecordList, read_list
-from komand_sentry.util.sentry.scopes import READ_SCOPE
+from komand_sentry.util.sentry.normalize import Record, normalize_event
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 
 EVENTS = ListSpec("eventID", "per_page", normalize_event, EventCursor.parse)
 
@@ -31,7 +31,10 @@ class Events:
         :param full: with stack traces, breadcrumbs and contexts
         :raises PluginException: see read_list, the issue_id is invalid, or there is no such issue
         """
-        endpoint = issue_endpoint(self.api, issue_id, organization_slug, READ_SCOPE)
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug)
+        endpoint.context = endpoint.context._replace(
+            advice=issue_advice(environment), failure_advice=list_failure_advice(cursor=page_range.cursor)
+        )
         # The short form needs an absent parameter: some servers before 2023 take any `full`, even "0", for true.
         optional = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in optional if value)

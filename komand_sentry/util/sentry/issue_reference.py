@@ -1,7 +1,10 @@
 """How a user names an issue: by numeric ID, short ID or permalink."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
 
 from komand_sentry.util.http.urls import InvalidURL, split_url
 from komand_sentry.util.sentry.server import Server, is_saas_host
@@ -9,9 +12,15 @@ from komand_sentry.util.sentry.server import Server, is_saas_host
 _NUMBER = r"[0-9]{1,20}"
 # The slug of the project, and a number in Crockford's base 32, which has no I, L, O and U.
 _SHORT_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}-[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{1,13}"
-_ISSUE_ID = re.compile(f"{_NUMBER}|{_SHORT_ID}")
-_ISSUE_PATH = re.compile(rf"(?P<before>.*?)/(?:issues|groups)/(?P<id>{_NUMBER}|{_SHORT_ID})(?:/|$)")
 _SLUG = r"[A-Za-z0-9][A-Za-z0-9_-]{0,100}"
+# `123`, `PUMP-STATION-1K`, `#PUMP-STATION-1K` or `acme/PUMP-STATION-1K`.
+_ISSUE_ID = re.compile(rf"(?:(?P<organization>{_SLUG})/)?#?(?P<id>{_NUMBER}|{_SHORT_ID})")
+_ISSUE_PATH = re.compile(rf"(?P<before>.*?)/(?:issues|groups)/(?P<id>{_NUMBER}|{_SHORT_ID})(?:/|$)")
+# An issue of the category feedback has its ID in the query: `?feedbackSlug=pump-station:123`.
+_FEEDBACK_PATH = re.compile(r"(?P<before>.*?)(?:/issues)?/feedback/?")
+_FEEDBACK_SLUG = re.compile(rf"{_SLUG}:(?P<id>{_NUMBER})")
+# A host at the start of a permalink without a scheme: with a dot or a port, so that it is not the slug of something.
+_SCHEMELESS = re.compile(r"(?![^/]*//)(?:\[[^/]*\]|[^/?#]*[.:]|localhost)[^/?#]*/")
 # The part of a permalink before `/issues/`: today's, and that of Sentry 9 with organization and project.
 _ORGANIZATION_PATHS = (
     re.compile(rf"/organizations/(?P<organization>{_SLUG})(?:/|$)"),
@@ -40,38 +49,86 @@ class IssueReference:
     def parse(cls, text: str, organization: str = "") -> "IssueReference":
         """Parse a number, a short ID, or a permalink of any form, with anything after the ID.
 
-        Permalinks: `https://acme.sentry.io/issues/123/?project=1`, `https://sentry.io/organizations/acme/issues/123/`,
-        and Sentry 9's `https://sentry.example.com/acme/pump-station/issues/123/`.
+        A short ID may have a `#` in front of it, or its organization, as in `acme/PUMP-STATION-1K`. Permalinks, with or
+        without scheme: `https://acme.sentry.io/issues/123/?project=1`,
+        `https://sentry.io/organizations/acme/issues/123/`, Sentry 9's
+        `https://sentry.example.com/acme/pump-station/issues/123/`, and those of feedback,
+        `https://acme.sentry.io/feedback/?feedbackSlug=pump-station%3A123`.
 
-        :param organization: the slug of the organization, which takes precedence over that of the permalink
+        :param organization: the slug of the organization, which takes precedence over that of the text
         :raises InvalidURL: it is none of these
         """
         text = text.strip()
-        if _ISSUE_ID.fullmatch(text):
-            return cls(text, organization)
+        if match := _ISSUE_ID.fullmatch(text):
+            return cls(match["id"], organization or match["organization"] or "")
         try:
-            parts, _ = split_url(text)
+            parts, _ = split_url(f"https://{text}" if _SCHEMELESS.match(text) else text)
         except InvalidURL:
             raise InvalidURL("it is neither the ID nor the permalink of an issue") from None
-        match = _ISSUE_PATH.match(parts.path)
-        if not match:
-            raise InvalidURL("the URL is not the permalink of an issue")
+        issue_id, before = _issue_in_url(parts.path, parts.query)
         host = parts.hostname or ""
         if organization:
-            return cls(match["id"], organization, host)
-        return cls(match["id"], _organization_of(host, match["before"]), host, is_guess=True)
+            return cls(issue_id, organization, host)
+        return cls(issue_id, _organization_of(host, before), host, is_guess=True)
 
     @property
     def is_short_id(self) -> bool:
         """Whether it is a short ID, which is only unique within an organization."""
         return not self.issue_id.isdigit()
 
-    def is_foreign_to(self, server: Server) -> bool:
-        """Whether the permalink is of Sentry SaaS and the server is not, or the reverse.
+    def is_same_service(self, server: Server) -> bool:
+        """Whether the permalink, if it is one, is of the server: of its host, or both are of Sentry SaaS."""
+        host = self.host.rstrip(".")
+        return not host or host == server.host.rstrip(".") or (is_saas_host(host) and server.is_saas)
 
-        The same number is then another issue, unless one is a proxy of the other: host names prove nothing.
-        """
-        return bool(self.host) and is_saas_host(self.host) != server.is_saas
+
+def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
+    """Whether an issue that the server returned is the one that a reference names.
+
+    Its organization is known from its permalink only. A number alone may be an issue of another organization or server,
+    so without a permalink it confirms nothing if the reference names an organization. A short ID confirms itself.
+
+    :param record: the issue, in the form of any server version. Merging gives it the number of another one
+    """
+    organization = _organization_of_issue(record)
+    if organization and reference.organization and organization.lower() != reference.organization.lower():
+        return False
+    if reference.is_short_id:
+        return str(record.get("shortId") or "").lower() == reference.issue_id.lower()
+    if reference.organization:
+        return bool(organization)
+    return not is_other_issue(reference.issue_id, record)
+
+
+def is_other_issue(number: str, record: Mapping[str, Any]) -> bool:
+    """Whether the server returned another issue than that of a number: the one that it was merged into.
+
+    :param number: the ID in the request
+    """
+    found = record.get("id")
+    return found is not None and str(found) != (number.lstrip("0") or "0")
+
+
+def _issue_in_url(path: str, query: str) -> tuple[str, str]:
+    """The ID of the issue in a permalink, and the part of the path before it.
+
+    :raises InvalidURL: it is not the permalink of an issue
+    """
+    if match := _ISSUE_PATH.match(path):
+        return match["id"], match["before"]
+    feedback = _FEEDBACK_PATH.fullmatch(path)
+    slug = feedback and _FEEDBACK_SLUG.fullmatch(parse_qs(query).get("feedbackSlug", [""])[-1])
+    if not feedback or not slug:
+        raise InvalidURL("the URL is not the permalink of an issue")
+    return slug["id"], feedback["before"]
+
+
+def _organization_of_issue(record: Mapping[str, Any]) -> str:
+    """The organization in an issue's permalink, "" if it has none: some servers omit it for some tokens."""
+    try:
+        return IssueReference.parse(str(record.get("permalink") or "")).organization
+    except InvalidURL:
+        return ""
 
 
 def _organization_of(host: str, path: str) -> str:

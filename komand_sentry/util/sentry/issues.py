@@ -5,14 +5,20 @@ from typing import Any, NamedTuple
 
 from komand_sentry.util.errors.exceptions import ServerFailed
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, not_applied_error
+from komand_sentry.util.errors.messages import (
+    issue_advice,
+    list_failure_advice,
+    project_advice,
+    update_failure_advice,
+)
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import InvalidURL, quote_segment
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
-from komand_sentry.util.sentry.issue_reference import IssueReference
-from komand_sentry.util.sentry.normalize import normalize_issue
-from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, Record, RecordList, read_list
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_other_issue
+from komand_sentry.util.sentry.normalize import Record, normalize_issue
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
@@ -72,9 +78,8 @@ class Issues:
         context = ErrorContext(
             f"project {sanitize(project_slug)} of organization {sanitize(organization_slug)}",
             READ_SCOPE,
-            "Check both slugs (they are in the URL of the project's page, not in its title), that the token may see "
-            "the project, and for Sentry SaaS that the connection's URL is that of the region, such as "
-            "https://de.sentry.io.",
+            project_advice(issue_filter.environment),
+            list_failure_advice(issue_filter.sort, page_range.cursor),
         )
         endpoint = ProjectIssuesEndpoint(self.api, organization_slug, project_slug, context)
         params = issue_filter.params()
@@ -95,11 +100,13 @@ class Issues:
         :param changes: the attributes to change; all others stay as they are
         :raises PluginException: see API.put, the issue_id is invalid, or the server changed nothing
         """
-        endpoint = issue_endpoint(self.api, issue_id, organization_slug, WRITE_SCOPE, is_write=True)
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug, is_write=True)
+        status = changes.get("status", "")
+        endpoint.context = endpoint.context._replace(failure_advice=update_failure_advice(status))
         try:
             issue = endpoint.put(changes)
         except ServerFailed:
-            if changes.get("status") != "resolvedInNextRelease":
+            if status != "resolvedInNextRelease":
                 raise
             # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
             issue = endpoint.put({**changes, "status": "resolved", "statusDetails": {"inNextRelease": True}})
@@ -132,18 +139,17 @@ def _is_applied(name: str, requested: Any, reported: Any) -> bool:
 
 def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:
     """Log that the ID is that of an issue that was merged into another one, on which Sentry acts instead."""
-    requested, actual = endpoint.reference.issue_id, str(issue.get("id", ""))
-    if not endpoint.reference.is_short_id and actual and actual != requested:
-        endpoint.api.http.log.warning(f"Issue {requested} was merged into issue {actual}, which is used instead")
+    reference = endpoint.reference
+    if not reference.is_short_id and is_other_issue(reference.issue_id, issue):
+        endpoint.api.http.log.warning(
+            f"Issue {reference.issue_id} was merged into issue {sanitize(str(issue['id']))}, which is used instead"
+        )
 
 
-def issue_endpoint(
-    api: API, issue_id: str, organization_slug: str, scope: str, is_write: bool = False
-) -> IssueEndpoint:
+def issue_endpoint(api: API, issue_id: str, organization_slug: str, is_write: bool = False) -> IssueEndpoint:
     """The endpoint of the issue that a user named.
 
     :param organization_slug: "" if unknown
-    :param scope: that the operation needs
     :param is_write: the operation changes the issue
     :raises InvalidInput: the issue_id or the slug is invalid, or names an issue of another server
     """
@@ -153,19 +159,15 @@ def issue_endpoint(
         raise invalid_input(
             f"The issue_id is invalid: {error}.",
             "Set the issue's numeric ID (the id of an issue of List Project Issues), its short ID together with the "
-            "organization_slug, or its permalink, such as https://acme.sentry.io/issues/123/.",
+            "organization_slug, such as PUMP-STATION-1K or acme/PUMP-STATION-1K, or its permalink, such as "
+            "https://acme.sentry.io/issues/123/.",
         ) from None
     if organization_slug:
         check_slugs(organization_slug=organization_slug)
-    _check_server(api, reference, is_write and not organization_slug)
+    _check_server(api, reference, must_match=is_write and not organization_slug)
     where = f" of organization {sanitize(reference.organization)}" if reference.organization else ""
-    context = ErrorContext(
-        f"issue {reference.issue_id}{where}",
-        scope,
-        "Check the ID, that the issue was not deleted or merged, that the token may see its project, the "
-        "organization_slug if you set one, and for Sentry SaaS that the connection's URL is that of the region, such "
-        "as https://de.sentry.io.",
-    )
+    scope = WRITE_SCOPE if is_write else READ_SCOPE
+    context = ErrorContext(f"issue {reference.issue_id}{where}", scope, issue_advice())
     return IssueEndpoint(api, reference, context)
 
 

@@ -1,4 +1,4 @@
-"""Normalize issues and events of all server versions, from Sentry 9 (2018) to 2026.
+"""Normalize issues and events of all server versions, from Sentry 9 (2018) to 2026, and of GlitchTip.
 
 Records are changed in place: copies of thousands of records would take time and memory. Differences that are only a
 matter of null or of type are left to the coercion to the output schema (coerce.py).
@@ -15,13 +15,39 @@ _ANCHOR = re.compile(r"<a(?=\s)(?P<attributes>[^<>]*)>", re.I)
 _HREF = re.compile(r"""(?<![\w-])href\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
 _ANCHOR_END = re.compile(r"</a\s*>", re.I)
 _TAG = re.compile(r"<[^<>]*>")
+_CAPITALS = re.compile(r"(?<=[a-z])[A-Z]+")
+
+
+def _by_snake_case(names: str) -> dict[str, str]:
+    """Sentry's names by their form on GlitchTip, which writes some in snake case: {"event_id": "eventID"}."""
+    return {_CAPITALS.sub(lambda match: f"_{match[0]}", name).lower(): name for name in names.split()}
+
+
+_ISSUE_KEYS = _by_snake_case(
+    "shortId statusDetails issueType issueCategory priorityLockedAt userCount firstSeen lastSeen numComments "
+    "assignedTo isUnhandled isPublic shareId isBookmarked isSubscribed subscriptionDetails hasSeen matchingEventId "
+    "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered"
+)
+_EVENT_KEYS = _by_snake_case("eventID groupID projectID dateCreated dateReceived groupingConfig crashFile")
+
+
+def record_id(record: Record, key: str) -> str | None:
+    """The ID of a record of a list as the server sent it, None if it has none.
+
+    :param key: of the ID in Sentry's lists, such as eventID. GlitchTip's events have only `id` in the same form
+    """
+    identity = record.get(key)
+    identity = record.get("id") if identity is None else identity
+    return None if identity is None else str(identity)
 
 
 def normalize_issue(record: Record) -> Record:
     """An issue as the plugin returns it: https://docs.sentry.io/api/events/retrieve-an-issue/
 
-    `assignedTo` becomes {type, id, name, email}, `annotations` become {displayName, url}. The rest stays as it is.
+    `assignedTo` becomes {type, id, name, email}, `annotations` become {displayName, url}, and keys in snake case get
+    Sentry's names. The rest stays as it is.
     """
+    _rename_keys(record, _ISSUE_KEYS)
     if "assignedTo" in record:
         record["assignedTo"] = _normalize_actor(record["assignedTo"])
     if isinstance(record.get("annotations"), list):
@@ -32,11 +58,19 @@ def normalize_issue(record: Record) -> Record:
 def normalize_event(record: Record) -> Record:
     """An event as the plugin returns it: https://docs.sentry.io/api/events/list-an-issues-events/
 
-    `tags` become {key, value}, with `query` if Sentry sends one; very old servers send pairs.
+    `tags` become {key, value}, with `query` if Sentry sends one; very old servers send pairs. Keys in snake case get
+    Sentry's names.
     """
+    _rename_keys(record, _EVENT_KEYS)
     if isinstance(record.get("tags"), list):
         record["tags"] = [_normalize_tag(tag) for tag in record["tags"]]
     return record
+
+
+def _rename_keys(record: Record, names: dict[str, str]) -> None:
+    for snake_case in record.keys() & names.keys():
+        if record.get(names[snake_case]) is None:
+            record[names[snake_case]] = record.pop(snake_case)
 
 
 def _normalize_actor(value: Any) -> Any:

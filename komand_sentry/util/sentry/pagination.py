@@ -8,7 +8,7 @@ page does not matter, because servers filter a page after they cut it.
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 from insightconnect_plugin_runtime.exceptions import PluginException
@@ -16,8 +16,7 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, pagination_error
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import Params
-
-Record = dict[str, Any]
+from komand_sentry.util.sentry.normalize import Record, record_id
 
 PAGE_SIZE = 100
 # Servers filter a page after they cut it, so a few pages can be empty, but not that many in a row.
@@ -241,7 +240,8 @@ class RecordCollector:
         self._check_progress()
 
     def _add_record(self, record: Record, position: Position) -> bool:
-        identity = str(record.get(self._spec.id_key) or record.get("id") or id(record))
+        # A record without an ID cannot be a repeat.
+        identity = record_id(record, self._spec.id_key) or f"unidentified {len(self.records)}"
         if position.continues_window and identity in self._window_ids:
             self.warn("The server repeated records across pages, so it may have skipped others.")
         self._window_ids.add(identity)

@@ -6,7 +6,7 @@ from komand_sentry.util.errors.exceptions import ResponseError
 from komand_sentry.util.errors.factory import ErrorContext
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.pagination import Record
+from komand_sentry.util.sentry.normalize import Record
 
 # The first page has up to 100. A token that sees more is rare, and each organization may cost one request.
 MAX_ORGANIZATIONS = 20
