@@ -15,10 +15,9 @@ class SandboxRequest(Request):
     max_content_length = None  # the server bounds the body before the application sees it
 
 
-def create_app(store: Store, quota: int | None = None) -> Flask:
+def create_app(store: Store) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.request_class = SandboxRequest
-    app.config["QUOTA"] = quota
     app.extensions["store"] = store
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""What Sentry derives from a normalised event: title, metadata, culprit, tags and the hashes that choose its issue.
+"""What Sentry derives from a normalized event: title, metadata, culprit, tags, and the hash that selects its issue.
 
-Difference: the message hash is over the message as it is. Sentry 2026 first replaces numbers, UUIDs and the like by
-placeholders, and it has server-side and stack trace rules ("enhancements"); neither is reproduced.
+Difference from Sentry: the hash of a message is computed without replacing numbers, UUIDs and the like by placeholders,
+and there are no grouping rules.
 """
 
 from dataclasses import dataclass
@@ -90,11 +90,9 @@ def culprit_of(event: Json, exceptions: list[Json]) -> str:
         return str(given)
     frame = crash_frame(frames_of(exceptions[-1]) if exceptions else frames_of(event))
     place, function = frame.get("module") or frame.get("filename"), frame.get("function") or "?"
-    platform = frame.get("platform") or event.get("platform")
-    if frame and platform in ("objc", "cocoa", "native"):
-        return str(function)
     if place:
-        return f"{function}({place})" if platform in ("javascript", "node") else f"{place} in {function}"
+        is_script = (frame.get("platform") or event.get("platform")) in ("javascript", "node")
+        return f"{function}({place})" if is_script else f"{place} in {function}"
     return str((event.get("request") or {}).get("url") or "")
 
 

@@ -132,17 +132,15 @@ class Sandbox:
 
     :param database: the path of an SQLite file
     :param port: 0 for any free port
-    :param quota: the number of events that each project key accepts, None for no limit
     :param record: whether to keep requests in `requests`
     :param faults: the faults to play, none by default
     """
 
-    def __init__(  # noqa: PLR0913 - all have a default
+    def __init__(
         self,
         database: str = ":memory:",
         port: int = 0,
         host: str = "127.0.0.1",
-        quota: int | None = None,
         record: bool = True,
         *,
         faults: Faults | None = None,
@@ -150,7 +148,7 @@ class Sandbox:
         self.requests: list[ReceivedRequest] = []
         self.faults = faults or Faults(0.0)
         self.store = Store(database)
-        app = create_app(self.store, quota)
+        app = create_app(self.store)
         if record:
             app.before_request_funcs.setdefault(None, []).insert(0, self._record)
         self._server = Server((host, port), app, self.faults)
