@@ -15,10 +15,15 @@ class SandboxRequest(Request):
     max_content_length = None  # the server bounds the body before the application sees it
 
 
-def create_app(store: Store) -> Flask:
+def create_app(store: Store, shuffles_ties: bool = False) -> Flask:
+    """The application on a database.
+
+    :param shuffles_ties: see `Sandbox`
+    """
     app = Flask(__name__, static_folder=None)
     app.request_class = SandboxRequest
     app.extensions["store"] = store
+    app.config["SHUFFLES_TIES"] = shuffles_ties
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     for blueprint in (ingest, issues, events, lookups):

@@ -58,6 +58,11 @@ def the_store() -> Store:
     return cast(Store, current_app.extensions["store"])
 
 
+def shuffles_ties() -> bool:
+    """Whether lists have the order of Sentry 23.7.1 with Snuba, see `Sandbox`."""
+    return cast(bool, current_app.config["SHUFFLES_TIES"])
+
+
 def the_caller() -> Caller:
     return cast(Caller, g.caller)
 

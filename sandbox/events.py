@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, jsonify, request
 
-from .auth import find_issue, find_project, needs, not_found, the_store
+from .auth import find_issue, find_project, needs, not_found, shuffles_ties, the_store
 from .ingest import parse_event_id
 from .issues import event_filters, is_true, issue_route
 from .pagination import offset_page, requested_per_page, respond
@@ -19,6 +19,7 @@ from .store import Row
 events = Blueprint("events", __name__, url_prefix="/api/0")
 
 NEWEST_FIRST = "ORDER BY event.timestamp DESC, event.id DESC"
+NEWEST_SECOND_FIRST = "ORDER BY CAST(event.timestamp AS INTEGER) DESC, RANDOM()"
 EVENTS = "SELECT event.* FROM event JOIN issue ON issue.id = event.issue"
 
 
@@ -31,8 +32,10 @@ def issue_events(organization: str | None, issue_id: str) -> Response:
     conditions = Conditions(event=[("event.event_id = ?", (event_id,))]) if event_id else compile_query(query, True)
     where, values = event_filters(conditions, windowed=True).where()
 
+    order = NEWEST_SECOND_FIRST if shuffles_ties() else NEWEST_FIRST
+
     def fetch(offset: int, count: int) -> Sequence[Row]:
-        sql = f"{EVENTS} WHERE event.issue = ? AND {where} {NEWEST_FIRST} LIMIT ? OFFSET ?"
+        sql = f"{EVENTS} WHERE event.issue = ? AND {where} {order} LIMIT ? OFFSET ?"
         return the_store().all(sql, issue["id"], *values, count, offset)
 
     serialize = full_event_json if is_true("full") else simple_event_json

@@ -16,7 +16,7 @@ from hashlib import md5
 from typing import Any, cast
 
 from . import grouping
-from .auth import encode_base32, the_caller, the_store
+from .auth import encode_base32, shuffles_ties, the_caller, the_store
 from .grouping import Json
 from .ingest import is_snooze_over
 from .store import Row
@@ -310,7 +310,7 @@ def common_event_json(row: Row, event: Json, summary: grouping.Summary) -> Json:
         "user": event_user_json(event),
         "tags": event_tags_json(event),
         "platform": event.get("platform"),
-        "dateCreated": iso(row["timestamp"]),
+        "dateCreated": iso(int(row["timestamp"]) if shuffles_ties() else row["timestamp"]),
         "crashFile": None,
     }
 

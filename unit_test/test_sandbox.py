@@ -10,7 +10,8 @@ import tempfile
 import time
 import unittest
 import uuid
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
 
 import requests
 
@@ -23,15 +24,16 @@ MISSING = {"detail": "The requested resource does not exist"}
 
 
 class SandboxTest(unittest.TestCase):
-    """One sandbox per class; the helpers speak to it."""
+    """A sandbox for each class, and helpers that send requests to it."""
 
+    ties: ClassVar[Literal["stable", "shuffled"]] = "stable"
     sandbox: ClassVar[Sandbox]
     env: ClassVar[dict[str, str]]
     http: ClassVar[requests.Session]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.sandbox = cls.enterClassContext(Sandbox())
+        cls.sandbox = cls.enterClassContext(Sandbox(ties=cls.ties))
         cls.http = cls.enterClassContext(requests.Session())
         cls.env = cls.sandbox.env
 
@@ -544,6 +546,93 @@ class TestEvents(SandboxTest):
         self.assertEqual((middle["nextEventID"], middle["previousEventID"]), (ids[1], ids[3]))
         missing = self.api("GET", f"/issues/{issue}/events/{'0' * 32}/")
         self.assertEqual((missing.status_code, missing.json()), (404, {"detail": "Event not found"}))
+
+
+class TestShuffledTies(SandboxTest):
+    """The lists of a server that knows times by whole seconds, like Sentry 23.7.1."""
+
+    ties = "shuffled"
+    COUNT = 250
+    PER_SECOND = 50
+    start: ClassVar[int]
+    ids: ClassVar[set[str]]
+    issue: ClassVar[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        test, cls.start = cls(), int(time.time()) - 60
+        times = [cls.start + number / cls.PER_SECOND for number in range(cls.COUNT)]
+        cls.ids = {test.submit(message="quick", timestamp=moment) for moment in times}
+        cls.issue = test.issue_of(next(iter(cls.ids)))["id"]
+        for number, moment in enumerate(times):
+            test.submit("PROJECT2", message=f"gate {number}", timestamp=moment)
+
+    def events(self, **params: Any) -> requests.Response:
+        return self.api("GET", f"/issues/{self.issue}/events/", params=params)
+
+    def pages(self, path: str, **params: Any) -> list[list[dict[str, Any]]]:
+        """All pages of a list, by its cursors."""
+        pages: list[list[dict[str, Any]]] = []
+        cursor, has_next = "", "true"
+        while has_next == "true":
+            page = self.api("GET", path, params={**params, "cursor": cursor})
+            pages.append(page.json())
+            cursor, has_next = page.links["next"]["cursor"], page.links["next"]["results"]
+        return pages
+
+    def test_pages_by_offset_repeat_some_events_and_omit_others(self) -> None:
+        pages = self.pages(f"/issues/{self.issue}/events/", per_page=70)
+        listed = [event["eventID"] for page in pages for event in page]
+        self.assertEqual([len(page) for page in pages], [70, 70, 70, 40])
+        self.assertEqual(len(listed), self.COUNT)
+        self.assertLess(len(set(listed)), self.COUNT)
+
+    def test_events_are_ordered_by_whole_seconds_and_shuffled_within_one(self) -> None:
+        first, second = self.events().json(), self.events().json()
+        created = [event["dateCreated"] for event in first]
+        self.assertEqual(created, sorted(created, reverse=True))
+        self.assertRegex(created[0], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertNotEqual([event["eventID"] for event in first], [event["eventID"] for event in second])
+
+    def test_pages_by_time_list_every_event(self) -> None:
+        found: set[str] = set()
+        end, since = time.time() + 60, datetime.fromtimestamp(self.start - 3600, UTC)
+        for _ in range(10):
+            until = datetime.fromtimestamp(end, UTC)
+            page = self.events(start=since.isoformat(), end=until.isoformat()).json()
+            if not {event["eventID"] for event in page} - found:
+                break
+            found |= {event["eventID"] for event in page}
+            end = datetime.fromisoformat(page[-1]["dateCreated"]).timestamp() + 1
+        self.assertEqual(found, self.ids)
+
+    def test_start_and_end_are_both_required_and_end_is_exclusive(self) -> None:
+        moments = [datetime.fromtimestamp(self.start + number, UTC).isoformat() for number in range(3)]
+        window = self.events(start=moments[1], end=moments[2]).json()
+        self.assertEqual(len(window), self.PER_SECOND)
+        self.assertEqual({event["dateCreated"] for event in window}, {moments[1].replace("+00:00", "Z")})
+        refused = self.events(start=moments[0])
+        self.assertEqual((refused.status_code, refused.json()), (400, {"detail": "start and end are both required"}))
+
+    def test_the_page_size_of_events_is_per_page_and_not_limit(self) -> None:
+        page = self.events(limit=5)
+        self.assertEqual((len(page.json()), page.links["next"]["cursor"]), (100, "0:100:0"))
+        self.assertEqual(len(self.events(limit=5, per_page=7).json()), 7)
+
+    def test_some_issues_come_twice_after_the_first_page_and_none_is_omitted(self) -> None:
+        pages = self.pages("/projects/acme/gate/issues/", limit=60)
+        seen = [datetime.fromisoformat(issue["lastSeen"]) for issue in pages[0]]
+        self.assertEqual(seen, sorted(seen, reverse=True))
+        listed = [issue["id"] for page in pages for issue in page]
+        self.assertEqual(len(set(listed)), self.COUNT)
+        # The first page ends 10 issues into the second second, which the next page begins with.
+        self.assertEqual(len(listed), self.COUNT + 10)
+
+    def test_a_search_in_events_orders_all_pages_by_seconds(self) -> None:
+        pages = self.pages("/projects/acme/gate/issues/", limit=60, query="gate")
+        listed = [issue["id"] for page in pages for issue in page]
+        self.assertEqual((len(listed), len(set(listed))), (self.COUNT, self.COUNT))
 
 
 class TestDatabase(unittest.TestCase):
