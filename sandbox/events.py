@@ -1,6 +1,6 @@
 """Events of an issue, and an event of a project.
 
-Lists are newest first, in the simple form unless `full=1|true`, with cursors of the form `0:100:0`.
+Lists are newest first, in the short form unless `full=1` or `full=true`.
 """
 
 import re

@@ -366,21 +366,21 @@ def detail_event_json(row: Row, organization: int) -> Json:
 
 def errors_json(event: Json) -> list[Json]:
     """The errors that the normalizer reported. Sentry hides errors of breadcrumbs, extra, tags and frames."""
-    shown = []
+    errors = []
     for error in event.get("errors") or []:
         name = (error or {}).get("name") or ""
         if not error or name.startswith(("breadcrumbs.", "extra.", "tags.")) or ".frames." in name:
             continue
         message = ERROR_MESSAGES.get(error["type"], "Unknown error")
         data = {key: value for key, value in error.items() if key != "type"}
-        shown.append({"type": error["type"], "message": message, "data": data})
-    return shown
+        errors.append({"type": error["type"], "message": message, "data": data})
+    return errors
 
 
 def meta_json(meta: Json) -> Json:
     names = {"user": "user", "contexts": "contexts", "context": "extra", "packages": "modules", "sdk": "sdk"}
     return {"entries": {}, "tags": meta.get("tags") or {}, "message": meta.get("logentry")} | {
-        shown: meta.get(name) for shown, name in names.items()
+        key: meta.get(name) for key, name in names.items()
     }
 
 
@@ -452,8 +452,8 @@ def frame_json(frame: Json) -> Json:
         before = frame.get("pre_context") or []
         lines = [*before, frame["context_line"], *(frame.get("post_context") or [])]
         context = [[number, line] for number, line in enumerate(lines, frame["lineno"] - len(before))]
-    shown = {shown: frame.get(name) for shown, name in names.items()}
-    return shown | {"inApp": bool(frame.get("in_app")), "context": context, "errors": None}
+    renamed = {key: frame.get(name) for key, name in names.items()}
+    return renamed | {"inApp": bool(frame.get("in_app")), "context": context, "errors": None}
 
 
 def breadcrumb_json(crumb: Json) -> Json:
@@ -466,6 +466,6 @@ def request_json(http: Json) -> Json:
     lists = {"query": "query_string", "headers": "headers", "cookies": "cookies"}
     return {
         **{key: http.get(key) for key in ("method", "url", "fragment", "data", "env")},
-        **{shown: http.get(name) for shown, name in names.items()},
-        **{shown: http.get(name) or [] for shown, name in lists.items()},
+        **{key: http.get(name) for key, name in names.items()},
+        **{key: http.get(name) or [] for key, name in lists.items()},
     }

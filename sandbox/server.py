@@ -47,7 +47,7 @@ class Gateway(wsgi.Gateway_10):
             self.reset()
         else:
             answer = self.run_application()
-            self.reset() if fault is Fault.ANSWER_LOST else self.reply(*answer)
+            self.reset() if fault is Fault.RESPONSE_LOST else self.reply(*answer)
 
     def read_body(self) -> bytes | None:
         """The whole body, None when it is larger than allowed."""

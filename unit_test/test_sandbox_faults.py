@@ -55,10 +55,10 @@ class TestKinds(unittest.TestCase):
         self.assertEqual((stored(sandbox), sandbox.requests), (0, []))
 
     def test_answer_lost(self) -> None:
-        sandbox = self.sandbox_that(Fault.ANSWER_LOST)
+        sandbox = self.sandbox_that(Fault.RESPONSE_LOST)
         self.assertRaisesRegex(requests.ConnectionError, "reset by peer", submit, sandbox, 1)
         self.assertEqual((stored(sandbox), len(sandbox.requests)), (1, 1))
-        self.assertEqual(sandbox.faults.played, {Fault.ANSWER_LOST: 1})
+        self.assertEqual(sandbox.faults.played, {Fault.RESPONSE_LOST: 1})
 
     def test_a_connection_stays_open_after_a_refusal(self) -> None:
         sandbox = self.sandbox_that(Fault.UNAVAILABLE)
@@ -97,13 +97,13 @@ class TestChoice(unittest.TestCase):
         self.assertIsNotNone(faults.choose("GET", "/", b""))
 
     def test_so_many_in_a_row_and_then_none(self) -> None:
-        faults = Faults(1.0, most_in_a_row=2)
+        faults = Faults(1.0, max_in_a_row=2)
         struck = [faults.choose("POST", "/api/1/store/", b"one") is not None for _ in range(6)]
         self.assertEqual(struck, [True, True, False, True, True, False])
         self.assertIsNotNone(faults.choose("POST", "/api/1/store/", b"another"))
 
     def test_counts_from_many_threads(self) -> None:
-        faults = Faults(0.5, seed=3, most_in_a_row=3)
+        faults = Faults(0.5, seed=3, max_in_a_row=3)
         with ThreadPoolExecutor(8) as pool:
             chosen = [fault for some in pool.map(lambda _: all_chosen(faults, 500), range(8)) for fault in some]
         self.assertEqual(faults.requests, 4000)
