@@ -84,7 +84,12 @@ CALLS = (
 
 
 class Difference(NamedTuple):
-    """Regular expressions for a call and for the fields that do not fit there; what does not hold; why that is so."""
+    """A known difference from the description.
+
+    :param call: a regular expression for the call
+    :param fields: a regular expression for the fields that do not match the schema
+    :param keyword: the keyword of the schema that they violate
+    """
 
     call: str
     fields: str
@@ -98,7 +103,7 @@ DIFFERENCES = (
         f"(GET|PUT) {re.escape(ORG)}(issues|shortids)/.*",
         r"(\[\]\.|group\.)?statusDetails\.ignore(Count|Until|UserCount|UserWindow|Window)",
         "type",
-        "a snooze has all its conditions, those that were not asked for as null",
+        "a snooze has all conditions, the unused ones as null",
     ),
     Difference(
         f"{LIST}\\?query=.*",
@@ -106,21 +111,19 @@ DIFFERENCES = (
         "required",
         "only with `expand`, which the sandbox ignores",
     ),
-    Difference(
-        re.escape(f"PUT {ORG}issues/?") + ".*", "inbox", "type", "null where a change of the status emptied the inbox"
-    ),
-    Difference(f"{LIST}.*", r"\[\]\.matchingEvent(Id|Environment)", "required", "only where an event's ID was sought"),
+    Difference(re.escape(f"PUT {ORG}issues/?") + ".*", "inbox", "type", "null after a change of the status"),
+    Difference(f"{LIST}.*", r"\[\]\.matchingEvent(Id|Environment)", "required", "only in a search for an event ID"),
     Difference(
         r"GET .*/events/\?full=1",
         r"\[\]\.event\.type",
         "required",
-        "the documented form is that of a list without `full`; a full event has `type` instead",
+        "the documented form is the one without `full`; a full event has `type` instead",
     ),
     Difference(
         re.escape(f"PUT {PROJECT}issues/") + ".*",
         "isPublic",
         "required",
-        "the answer is a delta: what was not changed is not in it",
+        "the response has only what was changed",
     ),
 )
 
@@ -199,7 +202,7 @@ CHANGES: dict[str, Json] = {
 
 
 def as_json_schema(schema: Any) -> Any:
-    """OpenAPI 3.0 -> JSON Schema of 2020-12: `nullable: true` becomes null among the types and the enumerated."""
+    """Convert OpenAPI 3.0 to JSON Schema 2020-12: `nullable: true` becomes another type and enumerated value."""
     if isinstance(schema, list):
         return [as_json_schema(part) for part in schema]
     if not isinstance(schema, dict):
@@ -227,7 +230,7 @@ def references(schema: Any) -> Iterator[str]:
 
 def read_description() -> Json:
     if not DESCRIPTION.is_file():
-        reason = f"Sentry's OpenAPI description is not there: {DESCRIPTION.name} in {DESCRIPTION.parent.name}/"
+        reason = f"Sentry's OpenAPI description is missing: {DESCRIPTION.name} in {DESCRIPTION.parent.name}/"
         if os.environ.get("CI"):
             raise AssertionError(reason)
         raise unittest.SkipTest(reason)
@@ -263,22 +266,22 @@ def is_moment(value: object) -> bool:
     return not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is not None
 
 
-def misfits(answer: Any, schema: Json) -> Iterator[tuple[str, str, str]]:
-    """What of an answer does not fit: the field, without indices, the keyword that does not hold, and the message."""
-    for error in Draft202012Validator(as_json_schema(schema), format_checker=FORMATS).iter_errors(answer):
+def mismatches(response: Any, schema: Json) -> Iterator[tuple[str, str, str]]:
+    """For each mismatch the field (without indices), the keyword of the schema, and the message."""
+    for error in Draft202012Validator(as_json_schema(schema), format_checker=FORMATS).iter_errors(response):
         path = ".".join("[]" if isinstance(step, int) else step for step in error.absolute_path)
         for field in missing(error) or [""]:
             yield ".".join(filter(None, (path, field))), str(error.validator), error.message
 
 
 def missing(error: ValidationError) -> list[str]:
-    """The name in the message of an error about a required property (there is one error for each)."""
+    """The name of a missing property, from the message of the error."""
     quoted = re.match("'(.+)' is a required property", error.message)
     return [quoted[1]] if quoted and error.validator == "required" else []
 
 
 class TestOpenApi(unittest.TestCase):
-    """One sandbox with an issue for each of EVENTS, in different states."""
+    """A sandbox with an issue for each of EVENTS, in different states."""
 
     description: ClassVar[Json]
     sandbox: ClassVar[Sandbox]
@@ -295,28 +298,28 @@ class TestOpenApi(unittest.TestCase):
         cls.make_data()
 
     @classmethod
-    def made(cls, method: str, path: str, body: Json | None = None) -> Json:
+    def send(cls, method: str, path: str, body: Json | None = None) -> Json:
         response = cls.http.request(method, cls.sandbox.base + path, json=body)
         response.raise_for_status()
-        answer: Json = response.json()
-        return answer
+        created: Json = response.json()
+        return created
 
     @classmethod
     def make_data(cls) -> None:
         env = cls.sandbox.env
         store = f"/api/{env['PROJECT_ID']}/store/?sentry_key={env['PUBLIC_KEY']}"
-        cls.events = [cls.made("POST", store, event)["id"] for event in EVENTS.values()]
-        cls.made("POST", store, {**EXCEPTION, "release": "pumps@1.4.3"})  # its issue has a second event
+        cls.events = [cls.send("POST", store, event)["id"] for event in EVENTS.values()]
+        cls.send("POST", store, {**EXCEPTION, "release": "pumps@1.4.3"})  # a second event of the first issue
         cls.issues = []
         for event_id, name in zip(cls.events, EVENTS, strict=True):
-            found = cls.made("GET", f"/api/0/organizations/acme/eventids/{event_id}/")
+            found = cls.send("GET", f"/api/0/organizations/acme/eventids/{event_id}/")
             path = f"/api/0/organizations/acme/issues/{found['groupId']}/"
             if name in CHANGES:
-                cls.made("PUT", path, CHANGES[name])
-            cls.issues.append(cls.made("GET", path))
+                cls.send("PUT", path, CHANGES[name])
+            cls.issues.append(cls.send("GET", path))
 
     def requests_of(self, call: Call) -> list[str]:
-        """The paths with their queries, one for each issue where there is one in it."""
+        """The paths with their queries, one for each issue if the call refers to an issue."""
         template = f"{call.path}?{call.query}" if call.query else call.path
         template = template.replace("{organization_id_or_slug}", self.sandbox.env["ORG"])
         template = template.replace("{project_id_or_slug}", self.sandbox.env["PROJECT"])
@@ -326,7 +329,7 @@ class TestOpenApi(unittest.TestCase):
         return list(dict.fromkeys(filled))
 
     def schema_of(self, call: Call, response: requests.Response) -> Json | None:
-        """That of the answer; None where the description knows no body for it."""
+        """The schema of the response, None if the description has no body for it."""
         self.assertLess(response.status_code, 300, response.text)
         responses = self.description["paths"][call.path][call.method.lower()]["responses"]
         self.assertIn(str(response.status_code), responses)
@@ -340,7 +343,7 @@ class TestOpenApi(unittest.TestCase):
         self.assertEqual(served | set(LEFT_OUT), documented)
         self.assertEqual(served & set(LEFT_OUT), set())
 
-    def test_what_is_left_out_is_not_served(self) -> None:
+    def test_left_out_endpoints_are_not_served(self) -> None:
         for method, path in LEFT_OUT:
             with self.subTest(f"{method} {path}"):
                 values = {"organization_id_or_slug": "acme", "project_id_or_slug": "pump-station"}
@@ -350,8 +353,8 @@ class TestOpenApi(unittest.TestCase):
     def test_the_description_is_self_contained(self) -> None:
         self.assertEqual(list(references(self.description)), [])
 
-    def test_what_the_sandbox_answers_fits_the_description(self) -> None:
-        met: set[Difference] = set()
+    def test_responses_match_the_description(self) -> None:
+        found_differences: set[Difference] = set()
         for call in CALLS:
             name = f"{call.method} {call.path}" + (f"?{call.query}" if call.query else "")
             for target in self.requests_of(call):
@@ -362,16 +365,16 @@ class TestOpenApi(unittest.TestCase):
                         self.assertEqual(response.text, "")
                         continue
                     if call.method == "GET":
-                        self.assertTrue(response.json(), "nothing to be held against the schema")
-                    found = set(misfits(response.json(), schema))
-                    known = {misfit: known_differences(name, misfit) for misfit in found}
-                    self.assertEqual([misfit for misfit in found if not known[misfit]], [])
-                    met.update(*known.values())
-        self.assertEqual(set(DIFFERENCES) - met, set(), "differences that are none any more")
+                        self.assertTrue(response.json(), "an empty response proves nothing")
+                    found = set(mismatches(response.json(), schema))
+                    known = {mismatch: known_differences(name, mismatch) for mismatch in found}
+                    self.assertEqual([mismatch for mismatch in found if not known[mismatch]], [])
+                    found_differences.update(*known.values())
+        self.assertEqual(set(DIFFERENCES) - found_differences, set(), "differences that no longer exist")
 
 
-def known_differences(call: str, misfit: tuple[str, str, str]) -> list[Difference]:
-    field, keyword, _ = misfit
+def known_differences(call: str, mismatch: tuple[str, str, str]) -> list[Difference]:
+    field, keyword, _ = mismatch
     return [
         known
         for known in DIFFERENCES

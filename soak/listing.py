@@ -138,7 +138,7 @@ def run() -> str:
         f"only {world.pages} pages, {world.new} new issues",
     )
     return (
-        f"{len(times)} issues in {world.pages} pages; {world.new} new issues and {len(world.changed)} changes meanwhile\n"
+        f"{len(times)} issues in {world.pages} pages, {world.new} new issues and {len(world.changed)} changes:\n"
         f"each of the {len(unchanged)} unchanged issues is listed once, and no other is listed twice"
     )
 

@@ -1,4 +1,4 @@
-"""The sandbox over real HTTP on loopback: it has to answer as Sentry does, or tests against it prove nothing."""
+"""The sandbox over HTTP on loopback: it responds like Sentry."""
 
 import gzip
 import json
@@ -113,7 +113,7 @@ class TestAuthentication(SandboxTest):
         url = f"{self.sandbox.base}/api/{self.env['PROJECT_BRAVO_ID']}/store/?sentry_key={key}"
         self.assertEqual(self.http.post(url, json={"message": "secret"}).status_code, 200)
 
-    def test_index_tells_the_scopes(self) -> None:
+    def test_index_reports_the_scopes(self) -> None:
         self.assertIsNone(self.api("GET", "/", token=None).json()["auth"])
         self.assertEqual(self.api("GET", "/", token="TOKEN_TEAMREAD").json()["auth"], {"scopes": ["team:read"]})
 
@@ -171,13 +171,13 @@ class TestIngestion(SandboxTest):
         issues = {self.issue_of(self.store(body, **headers).json()["id"])["id"] for body, headers in bodies}
         self.assertEqual(len(issues), 1)
 
-    def test_a_bomb_is_refused(self) -> None:
+    def test_a_decompression_bomb_is_refused(self) -> None:
         bomb = gzip.compress(b'{"message":"' + b"x" * 50_000_000 + b'"}')
         self.assertEqual(self.store(bomb, Content_Encoding="gzip").status_code, 413)
         self.assertEqual(self.store(b"no gzip", Content_Encoding="gzip").status_code, 400)
         self.assertEqual(self.store(gzip.compress(b"{}")[:-3], Content_Encoding="gzip").status_code, 400)
 
-    def test_event_id_and_repetition(self) -> None:
+    def test_a_repeated_event_id(self) -> None:
         event_id = str(uuid.uuid4()).upper()
         for _ in range(2):
             self.assertEqual(self.submit(event_id=event_id, message="again"), event_id.replace("-", "").lower())
