@@ -42,9 +42,9 @@ class TestConnectionTest(E2ECase):
 
     def test_an_expired_token(self) -> None:
         self.need("TOKEN_EXPIRED")
-        refusal = self.run_test("TOKEN_EXPIRED")["exception"]
-        self.assertIn("did not accept the token", refusal["cause"])
-        self.assertIn("expired", refusal["data"])
+        error = self.run_test("TOKEN_EXPIRED")["exception"]
+        self.assertIn("did not accept the token", error["cause"])
+        self.assertIn("expired", error["data"])
 
     def test_a_url_that_is_not_the_base_url(self) -> None:
         connection = {**self.target.connection(), "url": f"{self.target['URL'].rstrip('/')}/{self.target['ORG']}"}
@@ -59,17 +59,17 @@ class TestAccess(E2ECase):
     def test_an_unknown_or_expired_token_is_refused(self) -> None:
         self.need("TOKEN_EXPIRED")
         for token in (UNKNOWN_TOKEN, "TOKEN_EXPIRED"):
-            refusal = self.failure("list_project_issues", self.list_params(), token)
-            self.assertIn("did not accept the token (401)", refusal["cause"])
+            error = self.failure("list_project_issues", self.list_params(), token)
+            self.assertIn("did not accept the token (401)", error["cause"])
 
     def test_a_read_only_token_lists_but_does_not_update(self) -> None:
         self.need("TOKEN_READONLY")
         issue = self.new_issue("read-only")
         self.assertTrue(self.step("list_project_issues", self.list_params(), "TOKEN_READONLY")["issues"])
         self.assertTrue(self.step("list_issue_events", {"issue_id": issue["id"]}, "TOKEN_READONLY")["events"])
-        refusal = self.failure("update_issue", {"issue_id": issue["id"], "status": "resolved"}, "TOKEN_READONLY")
-        self.assertIn("(403)", refusal["cause"])
-        self.assertIn("event:write", refusal["assistance"])
+        error = self.failure("update_issue", {"issue_id": issue["id"], "status": "resolved"}, "TOKEN_READONLY")
+        self.assertIn("(403)", error["cause"])
+        self.assertIn("event:write", error["assistance"])
         self.assertEqual(self.issue_of("read-only")["status"], "unresolved")
 
     def test_a_missing_scope_is_named(self) -> None:
@@ -80,9 +80,9 @@ class TestAccess(E2ECase):
             ("list_issue_events", {"issue_id": issue["id"]}, "event:read"),
             ("update_issue", {"issue_id": issue["id"], "hasSeen": True}, "event:write"),
         ):
-            refusal = self.failure(name, params, "TOKEN_USELESS")
-            self.assertIn("(403)", refusal["cause"])
-            self.assertIn(scope, refusal["assistance"])
+            error = self.failure(name, params, "TOKEN_USELESS")
+            self.assertIn("(403)", error["cause"])
+            self.assertIn(scope, error["assistance"])
 
     def test_an_issue_of_another_organization_is_refused(self) -> None:
         """Its ID is unknown, but a server that counts issues assigns one between those of two other issues."""
@@ -93,5 +93,5 @@ class TestAccess(E2ECase):
         last = int(self.new_issue("after-elsewhere")["id"])
         self.assertEqual(last - first, 2, "the server does not assign consecutive IDs")
         for name, more in (("list_issue_events", {}), ("update_issue", {"status": "resolved"})):
-            refusal = self.failure(name, {"issue_id": str(first + 1), **more})
-            self.assertIn("(403)", refusal["cause"])
+            error = self.failure(name, {"issue_id": str(first + 1), **more})
+            self.assertIn("(403)", error["cause"])

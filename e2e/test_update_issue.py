@@ -75,10 +75,10 @@ class TestUpdateIssue(E2ECase):
 
     def test_an_unknown_assignee(self) -> None:
         params = {"issue_id": self.issue_id, "assignedTo": f"{RUN}@example.com"}
-        refusal = self.failure("update_issue", params)
-        self.assertIn("(400)", refusal["cause"])
-        self.assertIn("assignedTo", refusal["data"])
+        error = self.failure("update_issue", params)
+        self.assertIn("(400)", error["cause"])
+        self.assertIn("assignedTo", error["data"])
 
     def test_a_missing_issue(self) -> None:
-        refusal = self.failure("update_issue", {"issue_id": "999999999", "hasSeen": True})
-        self.assertIn("(404)", refusal["cause"])
+        error = self.failure("update_issue", {"issue_id": "999999999", "hasSeen": True})
+        self.assertIn("(404)", error["cause"])

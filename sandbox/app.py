@@ -29,13 +29,13 @@ def create_app(store: Store, shuffles_ties: bool = False) -> Flask:
     for blueprint in (ingest, issues, events, lookups):
         app.register_blueprint(blueprint)
     app.add_url_rule("/_health/", view_func=lambda: Response("ok", mimetype="text/plain"), endpoint="health")
-    app.before_request(refuse_missing_slash)
+    app.before_request(respond_without_slash)
     app.register_error_handler(ApiError, api_error_response)
     app.register_error_handler(HTTPException, http_error_response)
     return app
 
 
-def refuse_missing_slash() -> Response | None:
+def respond_without_slash() -> Response | None:
     """Respond to a path without a trailing slash. Sentry does not redirect such requests."""
     if request.path.endswith("/"):
         return None

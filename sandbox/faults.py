@@ -30,7 +30,7 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ErrorResponse:
     """The error response that replaces the regular one."""
 
     status: str
@@ -90,13 +90,13 @@ class Faults:
             return False
         return self._random.random() < self._rate
 
-    def refusal(self, fault: Fault) -> Refusal | None:
+    def error_response(self, fault: Fault) -> ErrorResponse | None:
         """The error response of a fault, None if the connection ends without a response."""
         html = ("Content-Type", "text/html")
         if fault is Fault.UNAVAILABLE:
-            return Refusal("503 Service Temporarily Unavailable", [html], PAGE_503)
+            return ErrorResponse("503 Service Temporarily Unavailable", [html], PAGE_503)
         if fault is not Fault.LIMITED:
             return None
         with self._lock:
             hint = self._random.choice(RETRY_AFTER)
-        return Refusal("429 Too Many Requests", [html, *([("Retry-After", hint)] if hint else [])], BODY_429)
+        return ErrorResponse("429 Too Many Requests", [html, *([("Retry-After", hint)] if hint else [])], BODY_429)

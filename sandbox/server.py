@@ -41,13 +41,13 @@ class Gateway(wsgi.Gateway_10):
         self.env.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
         faults: Faults = self.req.server.faults
         fault = faults.choose(self.env["REQUEST_METHOD"], self.env["REQUEST_URI"], body)
-        if fault and (refusal := faults.refusal(fault)):
-            self.reply(refusal.status, refusal.headers, refusal.body)
+        if fault and (error := faults.error_response(fault)):
+            self.reply(error.status, error.headers, error.body)
         elif fault is Fault.REQUEST_LOST:
             self.reset()
         else:
-            answer = self.run_application()
-            self.reset() if fault is Fault.RESPONSE_LOST else self.reply(*answer)
+            response = self.run_application()
+            self.reset() if fault is Fault.RESPONSE_LOST else self.reply(*response)
 
     def read_body(self) -> bytes | None:
         """The whole body, None when it is larger than allowed."""
@@ -75,8 +75,9 @@ class Gateway(wsgi.Gateway_10):
         return started[0], started[1], payload
 
     def reply(self, status: str, headers: Headers, body: bytes) -> None:
-        others = [(name, value) for name, value in headers if name.lower() != "content-length"]
-        self.start_response(status, [*others, ("Content-Length", str(len(body)))])
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        self.start_response(status, headers)
         if self.env["REQUEST_METHOD"] != "HEAD":
             self.write(body)
 

@@ -1,9 +1,11 @@
 """The sandbox over HTTP on loopback: it responds like Sentry."""
 
 import gzip
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +20,7 @@ import requests
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..")))
 
 from sandbox import Sandbox
+from sandbox.ingest import MAX_BODY
 
 DENIED = {"detail": "You do not have permission to perform this action."}
 MISSING = {"detail": "The requested resource does not exist"}
@@ -230,6 +233,45 @@ class TestIngestion(SandboxTest):
         (seen,) = self.sandbox.requests
         self.assertEqual((seen.method, seen.path), ("PUT", "/api/0/organizations/acme/issues/a%2Fb/"))
         self.assertEqual((seen.query_string, json.loads(seen.body)), ("x=%20y", {"status": "resolved"}))
+
+
+class TestServer(SandboxTest):
+    def connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", int(self.sandbox.base.rpartition(":")[2]), timeout=10)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_a_connection_serves_many_requests(self) -> None:
+        connection = self.connect()
+        ports = set()
+        for method, length in (("GET", 2), ("HEAD", 0), ("GET", 2)):
+            connection.request(method, "/_health/")
+            ports.add(connection.sock.getsockname()[1])
+            response = connection.getresponse()
+            self.assertEqual((response.status, len(response.read())), (200, length))
+            self.assertEqual(response.headers["Content-Length"], "2")
+        self.assertEqual(len(ports), 1)
+
+    def test_a_body_over_the_limit_is_refused_after_it_was_read(self) -> None:
+        response = self.store(b"x" * (MAX_BODY + 1))
+        self.assertEqual((response.status_code, response.text), (413, "length limit exceeded"))
+
+    def test_a_chunked_body(self) -> None:
+        url = f"{self.sandbox.base}/api/{self.env['PROJECT_ID']}/store/?sentry_key={self.env['PUBLIC_KEY']}"
+        response = self.http.post(url, data=iter([b'{"message":', b'"chunked"}']))
+        self.assertEqual(self.issue_of(response.json()["id"])["title"], "chunked")
+
+    def test_an_encoded_slash_is_a_slash(self) -> None:
+        self.assertEqual(self.http.get(f"{self.sandbox.base}/%5Fhealth%2F").text, "ok")
+
+    def test_it_stops_quickly_in_the_middle_of_a_request(self) -> None:
+        with socket.socket() as client, Sandbox() as sandbox:
+            client.connect(("127.0.0.1", int(sandbox.base.rpartition(":")[2])))
+            client.sendall(b"POST /api/1/store/ HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+            time.sleep(0.1)  # until a thread waits for the rest
+            started = time.monotonic()
+            sandbox.close()
+            self.assertLess(time.monotonic() - started, 3)
 
 
 class TestGrouping(SandboxTest):
