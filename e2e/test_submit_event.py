@@ -177,6 +177,6 @@ class TestSubmitEventRefused(E2ECase):
     def test_an_unsupported_protocol_version(self) -> None:
         self.assertIn("99", self.refused(sentry_version=99)["data"])
 
-    def test_malformed_inputs_are_refused_by_the_plugin(self) -> None:
+    def test_invalid_inputs_are_refused_by_the_plugin(self) -> None:
         for inputs in ({"dsn": "https://sentry.example.com/1"}, {"event_json": {"event_id": "abcd", "message": "m"}}):
-            self.assertIn("malformed", self.refused(**inputs)["cause"])
+            self.assertIn("invalid", self.refused(**inputs)["cause"])
