@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from komand_sentry.util.errors.redaction import quote, redact
-from komand_sentry.util.http.messages import MAX_ERROR_VALUES, Response
+from komand_sentry.util.http.messages import MAX_ERROR_BYTES, MAX_ERROR_VALUES, Response
 
 _MAX_DEPTH = 4
 _MAX_ITEMS = 20
@@ -24,7 +24,7 @@ def server_message(response: Response, secrets: tuple[str, ...] = ()) -> str:
     within a JSON string.
     """
     # A success of the wrong shape may be large; what it says is at its start.
-    if response.json_values <= MAX_ERROR_VALUES:
+    if len(response.body) <= MAX_ERROR_BYTES and response.json_values <= MAX_ERROR_VALUES:
         try:
             return quote(_message_of(response.json()), secrets)
         except (ValueError, RecursionError):

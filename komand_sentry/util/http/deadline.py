@@ -9,7 +9,6 @@ import io
 import socket
 import threading
 import time
-from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 import urllib3
@@ -144,22 +143,22 @@ def _resolve(host: str, port: int, deadline: float) -> _Addresses:
 
     :raises socket.gaierror: the host name cannot be resolved, or not in time
     """
-    results: SimpleQueue[_Addresses | OSError | ValueError] = SimpleQueue()
+    results: list[_Addresses | OSError | ValueError] = []
 
     def look_up() -> None:
         try:
-            results.put(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
+            results.append(socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM))
         except (OSError, ValueError) as error:
-            results.put(error)
+            results.append(error)
 
-    threading.Thread(target=look_up, daemon=True).start()
-    try:
-        result = results.get(timeout=_left(deadline))
-    except Empty:
-        raise socket.gaierror(socket.EAI_AGAIN, "The name server did not respond in time") from None
-    if isinstance(result, Exception):
-        raise result
-    return result
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(_left(deadline))
+    if not results:
+        raise socket.gaierror(socket.EAI_AGAIN, "The name server did not respond in time")
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
 def _connect(addresses: _Addresses, deadline: float) -> socket.socket:

@@ -158,8 +158,8 @@ def _read_body(response: requests.Response) -> bytes:
     for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         chunks.append(chunk)
-        if is_error and size > MAX_ERROR_BYTES:
-            break
+        if is_error and size >= MAX_ERROR_BYTES:
+            return b"".join(chunks)[:MAX_ERROR_BYTES]
         if size > MAX_BODY_BYTES:
             raise TransportError(FailureKind.TOO_LARGE, f"more than {MAX_BODY_BYTES // 2**20} MiB")
     return b"".join(chunks)
@@ -167,11 +167,8 @@ def _read_body(response: requests.Response) -> bytes:
 
 def _proxy_name(url: str) -> str:
     """Host and port of a proxy, without its credentials; "" if the URL is not that of an HTTP proxy."""
-    scheme, _, rest = url.rpartition("://")
-    if scheme.lower() not in ("", "http", "https"):
-        return ""
     try:
-        return split_url("http://" + rest.partition("/")[0].rpartition("@")[2])[1]
+        return split_url(url if "://" in url else f"http://{url}")[1]
     except InvalidURL:
         return ""
 
@@ -205,7 +202,7 @@ def _transport_error(error: Exception, settings: Any, url: str) -> TransportErro
     """
     causes = _causes(error)
     reason = _reason(causes[-1])
-    if refusal := next(filter(None, (_TUNNEL_REFUSED.search(str(cause)) for cause in causes)), None):
+    if refusal := next(filter(None, (_TUNNEL_REFUSED.match(str(cause)) for cause in causes)), None):
         kind = FailureKind.PROXY_REFUSED if refusal[1].startswith("4") else FailureKind.PROXY
         return TransportError(kind, _of_proxy(settings, url, refusal[1]))
     if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
