@@ -5,7 +5,6 @@ import socket
 import threading
 import time
 import unittest
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from unittest import mock
@@ -109,11 +108,13 @@ class TestConnecting(unittest.TestCase):
             time.sleep(0.6)
             handler.close_connection = True
 
-        with ScriptedServer(("CONNECT", "sentry.example.com:443", Answer(play=tunnel))) as proxy:
-            with mock.patch.dict("os.environ", {"HTTPS_PROXY": proxy.base, "NO_PROXY": ""}):
-                started = time.monotonic()
-                with self.assertRaises(TransportError) as caught:
-                    Transport().send(Request("GET", "https://sentry.example.com/"), 0.6)
+        with (
+            ScriptedServer(("CONNECT", "sentry.example.com:443", Answer(play=tunnel))) as proxy,
+            mock.patch.dict("os.environ", {"HTTPS_PROXY": proxy.base, "NO_PROXY": ""}),
+            self.assertRaises(TransportError) as caught,
+        ):
+            started = time.monotonic()
+            Transport().send(Request("GET", "https://sentry.example.com/"), 0.6)
         self.assertIs(caught.exception.kind, FailureKind.TIMEOUT)
         self.assertLess(time.monotonic() - started, 0.8)
 
@@ -201,7 +202,10 @@ class TestConnectionTest(unittest.TestCase):
     def test_many_slow_organizations_end_within_its_limit(self) -> None:
         clock = FakeClock()
         organizations = [{"slug": slug} for slug in SLUGS]
-        slow: Callable[[str, Any], tuple[str, str, Answer]] = lambda path, body: ("GET", path, _after(clock, 2, body))
+
+        def slow(path: str, body: Any) -> tuple[str, str, Answer]:
+            return ("GET", path, _after(clock, 2, body))
+
         output = self.check(
             clock,
             slow("/api/0/", IDENTITY),

@@ -42,14 +42,13 @@ def _hang(arrived: threading.Event) -> Answer:
 
 def _start(*arguments: str, cwd: str | None = None, **more: Any) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [*LOCAL, *arguments],
+        # A parent that ignores SIGINT, such as a job in the background, would pass that on.
+        ["env", "--default-signal=INT", *LOCAL, *arguments],
         env={**ENVIRONMENT, **more},
         cwd=cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A parent that ignores SIGINT, such as a job in the background, passes that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -80,7 +79,10 @@ class TestRun(unittest.TestCase):
         for number in (signal.SIGINT, signal.SIGTERM):
             with self.subTest(number.name):
                 body = self.interrupt(
-                    "run", ISSUES, lambda connection: action_message("list_project_issues", LIST_INPUT, connection), number
+                    "run",
+                    ISSUES,
+                    lambda connection: action_message("list_project_issues", LIST_INPUT, connection),
+                    number,
                 )
                 self.assert_interrupted(body, number.name)
                 self.assertNotIn("output", body)
@@ -166,7 +168,7 @@ class TestInterruptible(unittest.TestCase):
                 os.kill(os.getpid(), signal.SIGTERM)
                 time.sleep(SECONDS)
             finally:
-                os.kill(os.getpid(), signal.SIGTERM)
+                self.assertEqual(signal.getsignal(signal.SIGTERM), signal.SIG_IGN)
         self.assertIn("SIGTERM", caught.exception.cause)
 
     def test_a_handler_of_the_runtime_stays(self) -> None:

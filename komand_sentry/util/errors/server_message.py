@@ -64,8 +64,7 @@ def _message_of(value: Any, depth: int = 0) -> str:
         return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, str):
         try:
-            is_json = value.startswith("{") and len(value) <= _MAX_PAGE_BYTES
-            return _message_of(json.loads(value), depth + 1) if is_json else value
+            return _message_of(json.loads(value), depth + 1) if value.startswith("{") else value
         except ValueError:
             return value
     if isinstance(value, list):
