@@ -138,9 +138,12 @@ class TestConnecting(unittest.TestCase):
             return sock
 
         answer = Answer(play=read_slowly, unread=True)
-        with ScriptedServer(("POST", "/", answer)) as server, mock.patch.object(deadline, "_connect", connect_late):
-            with mock.patch.object(transport, "CONNECT_SECONDS", 0.9):
-                response = Transport().send(Request("POST", f"{server.base}/", body=body), 5.0)
+        with (
+            ScriptedServer(("POST", "/", answer)) as server,
+            mock.patch.object(deadline, "_connect", connect_late),
+            mock.patch.object(transport, "CONNECT_SECONDS", 0.9),
+        ):
+            response = Transport().send(Request("POST", f"{server.base}/", body=body), 5.0)
         self.assertEqual(response.status, 200)
 
 
@@ -151,7 +154,7 @@ class TestPooledConnections(unittest.TestCase):
         with ScriptedServer(("GET", "/", Answer()), ("GET", "/", Answer())) as server:
             sender = Transport()
             sender.send(Request("GET", f"{server.base}/"), 5.0)
-            with mock.patch.object(time, "monotonic", lambda: now + idle_seconds):
+            with mock.patch.object(time, "monotonic", return_value=now + idle_seconds):
                 sender.send(Request("GET", f"{server.base}/"), 5.0)
         return {received.client_port for received in server.received}
 

@@ -148,7 +148,9 @@ class Response:
         if self.json_values > limit:
             raise TooManyValues(f"more than {limit:,} values")
         try:
-            return json.loads(self.body, parse_constant=lambda _: None, parse_float=_finite)
+            # Only UTF-8: json.loads would detect UTF-16, in which a search of the raw body finds no secret.
+            text = self.body.decode("utf-8-sig", errors="surrogatepass")
+            return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 
