@@ -1,5 +1,6 @@
 """Connecting and the connection test end within their time limits, and connections that went silent are not used."""
 
+import errno
 import json
 import socket
 import threading
@@ -97,6 +98,11 @@ class TestConnecting(unittest.TestCase):
             port = unused.getsockname()[1]
         with self.resolve_to(_address(port), _address(port)):
             self.assertIs(self.failure(1.0)[0], FailureKind.REFUSED)
+
+    def test_a_network_that_cannot_be_reached_is_a_failed_connection(self) -> None:
+        unreachable = OSError(errno.ENETUNREACH, "Network is unreachable")
+        with mock.patch.object(deadline, "_connect", side_effect=unreachable), self.resolve_to(_address(9)):
+            self.assertIs(self.failure(1.0)[0], FailureKind.CONNECTION)
 
     def test_a_tunnel_and_tls_take_no_longer_than_the_timeout(self) -> None:
         """A proxy that takes half of the time for the tunnel, to a server that does not answer the handshake."""

@@ -118,6 +118,13 @@ class TestCABundle(unittest.TestCase):
         self.assertIs(error.kind, FailureKind.TLS)
 
 
+    def test_without_verification_no_bundle_is_blamed(self) -> None:
+        with ScriptedServer() as server, self.assertRaises(TransportError) as caught:
+            Transport(ssl_verify=False).send(Request("GET", server.base.replace("http://", "https://")), SECONDS)
+        server.unexpected.clear()
+        self.assertIs(caught.exception.kind, FailureKind.TLS)
+
+
 class TestGevent(unittest.TestCase):
     def test_a_worker_class_that_breaks_tls_is_named(self) -> None:
         with ScriptedServer() as server, PluginServer(options=("--worker_class=gevent",)) as plugin:
