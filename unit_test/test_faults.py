@@ -281,7 +281,8 @@ class TestFaults(StepCase):
             connection = {"token": {"token": TOKEN}, "url": url}
             with mock.patch.dict(os.environ, {"HTTP_PROXY": proxy.base, "http_proxy": proxy.base, "NO_PROXY": ""}):
                 outcome = run_step(action_message(LIST, params(LIST, url), connection))
-        self.assert_fails(outcome, "is an HTML page (407)")
+        self.assert_fails(outcome, "The proxy refused to connect")
+        self.assertIn(f"{proxy.base.removeprefix('http://')}: 407 ", outcome.body["error"])
         self.assertIn("others on the network can read the token", outcome.body["log"])
 
 

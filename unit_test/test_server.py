@@ -27,7 +27,7 @@ class ServerTest(unittest.TestCase):
             "query": ("https://evil.example/?a=b", "evil.example#b", "https://evil.example/api/0/?a"),
             "port": ("https://evil:x", "https://evil:65536", "mailto:evil", "evil::1", "https://evil:0"),
             "control character": ("https://ev il.example", "https://evil\r\n.example", "https://h\\@evil.example"),
-            "host name": ("https://\u00e9vil", "https://evil,h", "https://evil%2eh", "-evil.example", "evil-"),
+            "host name": ("https://-\u00e9vil", "https://evil,h", "https://evil%2eh", "-evil.example", "evil-"),
             "path": (
                 "evil/a/../b",
                 "evil/%2e%2E/b",

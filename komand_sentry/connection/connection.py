@@ -60,8 +60,6 @@ class Connection(insightconnect_plugin_runtime.Connection):
         """
         try:
             report = self.client.check_connection()
-            for line in report.lines():
-                self.logger.info(line)
             if is_useless(report.scopes):
                 raise insufficient_scopes(report.scopes or (), report.token.is_organization_token)
         except PluginException as error:

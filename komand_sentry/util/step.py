@@ -12,6 +12,7 @@ from jsonschema.exceptions import best_match
 from komand_sentry.util.coerce import Schema, coerce
 from komand_sentry.util.errors.exceptions import clear_frames
 from komand_sentry.util.errors.factory import invalid_input
+from komand_sentry.util.interruption import Interruptible
 from komand_sentry.util.sentry.client import SentryClient
 
 Inputs = dict[str, Any]
@@ -68,15 +69,16 @@ def step(run: Callable[[Action, Inputs], Outputs]) -> Callable[[Action, Any], Ou
 
     `run` gets the inputs that are set, in their declared types.
 
-    :raises PluginException: an input is invalid, or what `run` raises
+    :raises PluginException: an input is invalid, the step was interrupted, or what `run` raises
     """
 
     @wraps(run)
     def wrapper(self: Action, params: Any = None) -> Outputs:
         try:
-            inputs = parse_inputs(params, self.input.schema, self.normalizers)
-            return build_output(run(self, inputs), self.output.schema)
-        except BaseException as error:
+            with Interruptible():
+                inputs = parse_inputs(params, self.input.schema, self.normalizers)
+                return build_output(run(self, inputs), self.output.schema)
+        except Exception as error:
             clear_frames(error)
             raise
 

@@ -224,6 +224,10 @@ TRANSPORT_ASSISTANCE = {
     "or http) and the port of the URL.",
     FailureKind.CA_BUNDLE: "Check that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE of the orchestrator names an existing "
     "file.",
+    FailureKind.GEVENT: "gevent was loaded too late. Start HTTP mode with `--worker_class gevent` in two words, not "
+    "with `--worker_class=gevent`, or with `--worker_class sync`.",
+    FailureKind.PROXY_INVALID: "Set HTTPS_PROXY or HTTP_PROXY of the orchestrator to the URL of an HTTP proxy, such as "
+    "http://proxy.example.com:3128. SOCKS proxies are not supported.",
     FailureKind.PROXY: "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the orchestrator, and the proxy itself.",
     FailureKind.PROXY_REFUSED: "See the proxy's response. Check user and password in HTTPS_PROXY of the orchestrator, "
     "and that the proxy allows connections to this host.",

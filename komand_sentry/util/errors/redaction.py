@@ -3,9 +3,10 @@
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 MASK = "********"
 MAX_NAME_LENGTH = 100
@@ -17,16 +18,23 @@ MIN_SECRET_LENGTH = 5
 _MASK_THRESHOLD = 0.8
 _MAX_MASK_ROUNDS = 50
 _WHITE_SPACE = re.compile(r"\s+")
+# A text that was encoded more often is not decoded by anything.
+_MAX_PERCENT_ROUNDS = 3
 # JSON escapes that can hide a character of a secret from a search of the raw text.
 _ESCAPED_ASCII = re.compile(rb"\\(?:u00[2-7]|/)")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Replace each secret in a text by asterisks."""
+    """Replace each secret in a text by asterisks. If a secret is percent-encoded, decode the text first."""
     # The longest first: a shorter secret may be a part of it, and would leave the rest.
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= MIN_SECRET_LENGTH:
-            text = text.replace(secret, MASK)
+    secrets = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True)
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    decoded = text
+    for _ in range(_MAX_PERCENT_ROUNDS if "%" in text else 0):
+        decoded = unquote(decoded)
+        if any(secret in decoded for secret in secrets):
+            return redact(decoded, secrets)
     return text
 
 
@@ -42,11 +50,19 @@ class RedactingLogger:
 
     def info(self, text: str) -> None:
         """Write an information."""
-        self.logger.info(redact(text, self.secrets))
+        self._write(self.logger.info, text)
 
     def warning(self, text: str) -> None:
         """Write a warning."""
-        self.logger.warning(redact(text, self.secrets))
+        self._write(self.logger.warning, text)
+
+    def _write(self, write: Callable[[str], None], text: str) -> None:
+        text = redact(text, self.secrets)
+        try:
+            write(text)
+        except UnicodeEncodeError:
+            # The runtime prints the log of `run` in the encoding of the terminal. A step must not fail for it.
+            write(text.encode("ascii", "backslashreplace").decode())
 
 
 def sanitize(text: str) -> str:

@@ -1,11 +1,12 @@
 """Extract what a server says about a failure from the body of its response."""
 
+import html
 import json
 import re
 from typing import Any
 
-from komand_sentry.util.errors.redaction import quote
-from komand_sentry.util.http.messages import Response
+from komand_sentry.util.errors.redaction import quote, redact
+from komand_sentry.util.http.messages import MAX_ERROR_BYTES, MAX_ERROR_VALUES, Response
 
 _MAX_DEPTH = 4
 _MAX_ITEMS = 20
@@ -22,12 +23,17 @@ def server_message(response: Response, secrets: tuple[str, ...] = ()) -> str:
     Secrets are redacted. Sentry's errors are `{"detail": text, list or object}`, maps of field names to lists, and JSON
     within a JSON string.
     """
-    text = response.body.decode("utf-8", errors="replace")
-    try:
-        message = _message_of(json.loads(text))
-    except (ValueError, RecursionError):
-        message = _html_title(text) if _HTML.search(text) else text
-    return quote(message, secrets)
+    # A success of the wrong shape may be large; what it says is at its start.
+    if len(response.body) <= MAX_ERROR_BYTES and response.json_values <= MAX_ERROR_VALUES:
+        try:
+            return quote(_message_of(response.json()), secrets)
+        except (ValueError, RecursionError):
+            pass
+    text = response.body[:_MAX_PAGE_BYTES].decode("utf-8", errors="replace")
+    if len(response.body) > _MAX_PAGE_BYTES:
+        # The end may be a part of a secret, which would not be recognized.
+        text = redact(text, secrets)[: -max([1, *map(len, secrets)])]
+    return quote(_html_title(text) if _HTML.search(text) else text, secrets)
 
 
 def message_and_location(response: Response, secrets: tuple[str, ...]) -> str:
@@ -75,4 +81,4 @@ def _message_of(value: Any, depth: int = 0) -> str:
 
 def _html_title(text: str) -> str:
     title = _HTML_TITLE.search(text)
-    return f"An HTML page{': ' + title[1].strip() if title and title[1].strip() else ''}"
+    return f"An HTML page{': ' + html.unescape(title[1]).strip() if title and title[1].strip() else ''}"

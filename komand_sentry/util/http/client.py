@@ -73,9 +73,12 @@ class RetryingClient:
 
     def _attempt(self, request: Request, timeout: float, new_connection: bool) -> Response | TransportError:
         try:
-            return self.transport.send(request, timeout, new_connection)
+            response = self.transport.send(request, timeout, new_connection)
         except TransportError as failure:
             return failure
+        if request.expects_json and response.is_success and response.is_incomplete_json:
+            return TransportError(FailureKind.INCOMPLETE, f"{len(response.body)} bytes of JSON")
+        return response
 
     def _retry_delay(self, request: Request, outcome: Response | TransportError, attempts: int) -> float | None:
         if isinstance(outcome, Response) and outcome.status < 300:
@@ -100,7 +103,7 @@ class RetryingClient:
         if delay is not None:
             next_attempt_at = self.budget.clock.now() + timedelta(seconds=min(delay, _MAX_DELAY))
             stats = stats._replace(next_delay=delay, next_attempt_at=next_attempt_at)
+        outcome.stats = stats
         if isinstance(outcome, TransportError):
-            outcome.stats = stats
             raise outcome
-        return replace(outcome, stats=stats)
+        return outcome

@@ -5,20 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from math import isfinite
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 MAX_REDIRECTS = 5
 # A page of a hundred events of 1 MiB has fewer values.
 MAX_JSON_VALUES = 5_000_000
+# Of an error. Sentry's have a few values.
+MAX_ERROR_VALUES = 10_000
+MAX_ERROR_BYTES = 1024 * 1024
 
 Params = tuple[tuple[str, str], ...]
 
 _IDEMPOTENT_METHODS = ("GET", "PUT")
+_STATUSES_WITHOUT_BODY = (204, 205)
 
 
 class TooManyValues(ValueError):
-    """A JSON body has more values than MAX_JSON_VALUES, which would take many times its size in memory."""
+    """A JSON body has more values than allowed, which would take many times its size in memory."""
 
 
 class FailureKind(Enum):
@@ -31,7 +37,9 @@ class FailureKind(Enum):
     CERTIFICATE = "The TLS certificate of {host} cannot be verified."
     TLS = "The TLS connection to {host} failed."
     CA_BUNDLE = "The CA bundle for {host} cannot be loaded."
+    GEVENT = "TLS connections, as to {host}, cannot work in this process."
     PROXY = "The proxy for {host} cannot be used."
+    PROXY_INVALID = "The proxy setting for {host} is invalid."
     PROXY_REFUSED = "The proxy refused to connect to {host}."
     CLOSED = "{host} closed the connection without a response."
     INCOMPLETE = "The response of {host} is incomplete."
@@ -52,6 +60,7 @@ class Request:
 
     :param idempotent: a POST that the server deduplicates, so that sending it twice has the effect of sending it once
     :param redirect_prefix: redirects are followed to URLs that start with it, and to no others; "" follows none
+    :param expects_json: a success has a JSON body, so one that is empty or ends early is a failed request
     """
 
     method: str
@@ -61,6 +70,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     idempotent: bool = False
     redirect_prefix: str = ""
+    expects_json: bool = False
 
     @property
     def host(self) -> str:
@@ -98,7 +108,7 @@ class AttemptStats(NamedTuple):
 _SINGLE_ATTEMPT = AttemptStats()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Response:
     """An HTTP response. `headers` has lower-case names; `body` is decoded from any content encoding."""
 
@@ -116,26 +126,56 @@ class Response:
         """The value of a header, "" if it is absent."""
         return self.headers.get(name.lower(), "")
 
-    @property
+    @cached_property
     def json_values(self) -> int:
-        """Upper bound of the number of values in a JSON body."""
+        """How many values the JSON body has at most. It is counted without parsing: commas in texts count, too."""
         return sum(self.body.count(mark) for mark in (b",", b"{", b"["))
 
     def json(self) -> Any:
-        """Parse the body as JSON, regardless of its content type: Sentry labels some JSON as text/html.
+        """The body, parsed as JSON once, regardless of its content type: Sentry labels some JSON as text/html.
 
-        NaN and Infinity, which are not JSON, become null.
+        Numbers that JSON cannot represent (NaN, Infinity, 1e999) become null.
 
         :raises TooManyValues: the body has too many values
-        :raises ValueError: the body is not JSON, or nested too deeply
+        :raises JSONDecodeError, UnicodeDecodeError: the body is not JSON, or ends early
+        :raises ValueError: the body is nested too deeply
         """
-        if sum(self.body.count(mark) for mark in (b",", b"{", b"[")) > MAX_JSON_VALUES:
-            raise TooManyValues(f"more than {MAX_JSON_VALUES:,} values")
+        return self._json
+
+    @cached_property
+    def _json(self) -> Any:
+        limit = MAX_JSON_VALUES if self.is_success else MAX_ERROR_VALUES
+        if self.json_values > limit:
+            raise TooManyValues(f"more than {limit:,} values")
         try:
             # Only UTF-8: json.loads would detect UTF-16, in which a search of the raw body finds no secret.
-            return json.loads(self.body.decode("utf-8-sig", errors="surrogatepass"), parse_constant=lambda _: None)
+            text = self.body.decode("utf-8-sig", errors="surrogatepass")
+            return json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
+
+    @property
+    def is_incomplete_json(self) -> bool:
+        """Whether the body is empty, or starts like JSON and is not. Servers and proxies can end a body early without
+        a protocol error."""
+        if self.status in _STATUSES_WITHOUT_BODY:
+            return False
+        start = self.body[:100].lstrip()[:1]
+        if start not in (b"", b"{", b"["):
+            return False
+        try:
+            self.json()
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return True
+        except ValueError:
+            # Too many values, or nested too deeply: it does not get better.
+            return False
+        return False
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if isfinite(number) else None
 
 
 class TransportError(Exception):

@@ -42,11 +42,13 @@ class TimeBudget:
     """The time limit of one step, in seconds, over all pauses, failed requests and slow responses.
 
     :param seconds: total seconds that the step may wait
+    :param is_total: the limit applies to the duration of the step, prompt responses and its own work included
     """
 
-    def __init__(self, seconds: float, clock: Clock) -> None:
+    def __init__(self, seconds: float, clock: Clock, is_total: bool = False) -> None:
         self.seconds = float(seconds)
         self.clock = clock
+        self._is_total = is_total
         self._started = clock.monotonic()
         self._attempt_started = self._started
         self._spent = 0.0
@@ -54,7 +56,8 @@ class TimeBudget:
     @property
     def left(self) -> float:
         """Seconds that the step may still wait."""
-        return max(self.seconds - self._spent, 0.0)
+        spent = self.clock.monotonic() - self._started if self._is_total else self._spent
+        return max(self.seconds - spent, 0.0)
 
     @property
     def is_overdue(self) -> bool:

@@ -1,6 +1,8 @@
 """Send one request and read its whole response. The only module that uses `requests`."""
 
+import http
 import http.client
+import os
 import re
 import socket
 import ssl
@@ -12,10 +14,12 @@ from typing import Any, cast
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3.exceptions import NameResolutionError
 
 from komand_sentry.util.http.deadline import MAX_BODY_BYTES, ResponseTooLarge, limit_response_time
-from komand_sentry.util.http.messages import FailureKind, Request, Response, TransportError
+from komand_sentry.util.http.messages import MAX_ERROR_BYTES, FailureKind, Request, Response, TransportError
+from komand_sentry.util.http.urls import InvalidURL, split_url
 
 CONNECT_SECONDS = 10.0
 # The runtime's HTTP mode usually has at most as many threads, so that each keeps its connection open.
@@ -89,10 +93,13 @@ class Transport:
         # urllib3 counts `total` from the start of the request and sets the rest as the socket's timeout before it reads
         # the response; deadline.py applies that to the whole response.
         limits = urllib3.Timeout(total=timeout, connect=min(CONNECT_SECONDS, timeout))
+        settings = self._settings_for(session, request)
         try:
             prepared = _prepare(request)
-            settings = self._settings_for(session, request)
             with session.send(prepared, timeout=cast(Any, limits), allow_redirects=False, **settings) as response:
+                if response.status_code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+                    reason = f"{response.status_code} {response.reason}"
+                    raise TransportError(FailureKind.PROXY_REFUSED, _of_proxy(settings, request.url, reason))
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status_code, headers, _read_body(response))
         except (
@@ -101,11 +108,15 @@ class Transport:
             http.client.HTTPException,
             OSError,
             ValueError,
+            RecursionError,
         ) as error:
-            raise _transport_error(error) from None
+            raise _transport_error(error, settings, request.url) from None
 
     def _settings_for(self, session: requests.Session, request: Request) -> Any:
-        """Proxies and certificates for an origin. Cached: requests searches the whole environment at every call."""
+        """Proxies and certificates for an origin. Cached: requests searches the whole environment at every call.
+
+        :raises TransportError: the URL of the proxy is invalid
+        """
         origin = request.url.partition("://")[0] + "://" + request.host
         settings = self._settings.get(origin)
         if settings is None:
@@ -113,6 +124,8 @@ class Transport:
                 self._settings.clear()
             # Passed here, because REQUESTS_CA_BUNDLE takes precedence over `verify = False` of the session.
             settings = session.merge_environment_settings(request.url, {}, True, self._ssl_verify, None)
+            if (proxy := select_proxy(request.url, settings["proxies"])) and not _proxy_name(proxy):
+                raise TransportError(FailureKind.PROXY_INVALID, "the proxy is not the URL of an HTTP proxy")
             self._settings[origin] = settings
         return settings
 
@@ -137,40 +150,76 @@ def _keep_headers(prepared: requests.PreparedRequest) -> requests.PreparedReques
 
 
 def _read_body(response: requests.Response) -> bytes:
-    """Read the decoded body. urllib3 decodes one chunk at a time, so a decompression bomb stays small."""
+    """Read the decoded body, of an error only the start. urllib3 decodes one chunk at a time, so that a decompression
+    bomb stays small."""
+    is_error = response.status_code >= http.HTTPStatus.BAD_REQUEST
     chunks = []
     size = 0
     for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=True):
         size += len(chunk)
+        chunks.append(chunk)
+        if is_error and size >= MAX_ERROR_BYTES:
+            return b"".join(chunks)[:MAX_ERROR_BYTES]
         if size > MAX_BODY_BYTES:
             raise TransportError(FailureKind.TOO_LARGE, f"more than {MAX_BODY_BYTES // 2**20} MiB")
-        chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _transport_error(error: Exception) -> TransportError:
+def _proxy_name(url: str) -> str:
+    """Host and port of a proxy, without its credentials; "" if the URL is not that of an HTTP proxy."""
+    try:
+        return split_url(url if "://" in url else f"http://{url}")[1]
+    except InvalidURL:
+        return ""
+
+
+def _of_proxy(settings: Any, url: str, reason: str) -> str:
+    """A reason with the name of the proxy that it is about."""
+    proxy = select_proxy(url, settings["proxies"])
+    return f"{_proxy_name(proxy)}: {reason}" if proxy else reason
+
+
+def _bundle_problem(bundle: object) -> str:
+    """What is wrong with the CA bundle, "" if nothing is."""
+    if not isinstance(bundle, str):
+        return ""
+    try:
+        is_directory = os.path.isdir(bundle)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            **{"capath" if is_directory else "cafile": bundle}
+        )
+    except ssl.SSLError:
+        return f"{bundle}: not a PEM file with certificates"
+    except OSError as error:
+        return f"{bundle}: {error.strerror}"
+    return ""
+
+
+def _transport_error(error: Exception, settings: Any, url: str) -> TransportError:
     """Classify a failure by what the user can do about it.
 
     The text of the error is not passed on, because it may quote a header; the type of its innermost cause is.
     """
     causes = _causes(error)
     reason = _reason(causes[-1])
+    if refusal := next(filter(None, (_TUNNEL_REFUSED.match(str(cause)) for cause in causes)), None):
+        kind = FailureKind.PROXY_REFUSED if refusal[1].startswith("4") else FailureKind.PROXY
+        return TransportError(kind, _of_proxy(settings, url, refusal[1]))
+    if any(isinstance(cause, requests.exceptions.ProxyError) for cause in causes):
+        return TransportError(FailureKind.PROXY, _of_proxy(settings, url, reason))
     if any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN for cause in causes):
         return TransportError(FailureKind.DNS_TEMPORARY, reason)
-    if refusal := next(filter(None, (_TUNNEL_REFUSED.search(str(cause)) for cause in causes)), None):
-        kind = FailureKind.PROXY_REFUSED if refusal[1].startswith("4") else FailureKind.PROXY
-        return TransportError(kind, refusal[1])
-    if any(type(cause) is OSError and _MISSING_CA_BUNDLE in str(cause) for cause in causes):
-        return TransportError(FailureKind.CA_BUNDLE, "no such file")
+    may_be_bundle = any(type(cause) is OSError or isinstance(cause, requests.exceptions.SSLError) for cause in causes)
+    if may_be_bundle and (problem := _bundle_problem(settings["verify"])):
+        return TransportError(FailureKind.CA_BUNDLE, problem)
     for kind, types in _KINDS:
         if any(isinstance(cause, types) for cause in causes):
             return TransportError(kind, reason)
     return TransportError(FailureKind.CONNECTION, reason)
 
 
-# http.client and requests have no exception types for these.
+# http.client has no exception type for it.
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3}.*)")
-_MISSING_CA_BUNDLE = "TLS CA certificate bundle"
 
 _KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
     (
@@ -178,8 +227,9 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
         (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
     ),
     (FailureKind.TOO_LARGE, (ResponseTooLarge,)),
+    # ssl.SSLContext calls itself without end if gevent replaces it after other modules imported it.
+    (FailureKind.GEVENT, (RecursionError,)),
     (FailureKind.CERTIFICATE, (ssl.SSLCertVerificationError,)),
-    (FailureKind.PROXY, (requests.exceptions.ProxyError,)),
     (FailureKind.CLOSED, (ssl.SSLEOFError, ssl.SSLZeroReturnError)),
     (FailureKind.TIMEOUT, (requests.exceptions.Timeout,)),
     (FailureKind.TLS, (requests.exceptions.SSLError, ssl.SSLError)),

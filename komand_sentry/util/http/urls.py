@@ -4,6 +4,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
+import idna
+
 # The part between user info and path: a host name or an IPv6 address in brackets, and a port.
 _AUTHORITY = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(?P<port>:[0-9]{1,5})?"
@@ -21,6 +23,8 @@ class InvalidURL(ValueError):
 
 def split_url(text: str) -> tuple[SplitResult, str]:
     """Split an http(s) URL, and return its parts and its authority: `host.example:9000`, `[::1]`.
+
+    A host name with other characters than ASCII is converted to its ASCII form (punycode).
 
     :raises InvalidURL: the text is not such a URL, or is one that URL parsers interpret differently
     """
@@ -43,6 +47,8 @@ def split_url(text: str) -> tuple[SplitResult, str]:
 def _checked_authority(authority: str) -> str:
     if not authority.partition(":")[0]:
         raise InvalidURL("it has no host")
+    if not authority.isascii():
+        authority = _to_ascii(authority)
     match = _AUTHORITY.fullmatch(authority)
     if not match:
         raise InvalidURL("its host is neither a host name nor an IPv6 address, or its port is not a number")
@@ -55,6 +61,14 @@ def _checked_authority(authority: str) -> str:
         return f"[{ipaddress.IPv6Address(match['ipv6'])}]{port}"
     except ValueError:
         raise InvalidURL("its host is not an IPv6 address") from None
+
+
+def _to_ascii(authority: str) -> str:
+    host, colon, port = authority.partition(":")
+    try:
+        return idna.encode(host, uts46=True).decode() + colon + port
+    except idna.IDNAError:
+        raise InvalidURL("its host is not a valid internationalized host name") from None
 
 
 def join_url(base: str, *segments: str) -> str:

@@ -125,6 +125,7 @@ class API:
             headers,
             None if body is None else json.dumps(body).encode(),
             redirect_prefix=f"{self.server.base}/api/",
+            expects_json=True,
         )
         return send_or_raise(self.http, request)
 

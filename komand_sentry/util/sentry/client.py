@@ -9,6 +9,7 @@ from komand_sentry.util.errors.redaction import RedactingLogger
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.time_budget import DEFAULT_TIMEOUT, Clock, SystemClock, TimeBudget
 from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.interruption import Interruptible
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.connection_check import ConnectionReport, check_connection
 from komand_sentry.util.sentry.events import Events
@@ -42,28 +43,33 @@ class SentryClient:
     @property
     def issues(self) -> Issues:
         """Issues: list, update."""
-        return Issues(self._api(self.timeout))
+        return Issues(self._api())
 
     @property
     def events(self) -> Events:
         """Events of issues: list."""
-        return Events(self._api(self.timeout))
+        return Events(self._api())
 
     @property
     def ingest(self) -> Ingest:
         """Ingestion: submit events."""
-        return Ingest(lambda secrets: self._http(self.timeout, secrets), self.clock.now, self.token)
+        return Ingest(lambda secrets: self._http(self._budget(), secrets), self.clock.now, self.token)
 
     def check_connection(self) -> ConnectionReport:
-        """Test the connection.
+        """Test the connection, in MAX_TEST_SECONDS at most.
 
-        :raises PluginException: see connection_check.check_connection
+        :raises PluginException: the test was interrupted, or see connection_check.check_connection
         """
-        return check_connection(self._api(min(self.timeout, MAX_TEST_SECONDS)))
+        budget = TimeBudget(min(self.timeout, MAX_TEST_SECONDS), self.clock, is_total=True)
+        with Interruptible():
+            return check_connection(API(self.server, self.token, self._http(budget, (self.token,))))
 
-    def _api(self, timeout: float) -> API:
-        return API(self.server, self.token, self._http(timeout, (self.token,)))
+    def _api(self) -> API:
+        return API(self.server, self.token, self._http(self._budget(), (self.token,)))
 
-    def _http(self, timeout: float, secrets: tuple[str, ...]) -> RetryingClient:
+    def _budget(self) -> TimeBudget:
+        return TimeBudget(self.timeout, self.clock)
+
+    def _http(self, budget: TimeBudget, secrets: tuple[str, ...]) -> RetryingClient:
         log = RedactingLogger(self.logger, secrets)
-        return RetryingClient(self.transport, TimeBudget(timeout, self.clock), log, self.jitter, server_retry_delay)
+        return RetryingClient(self.transport, budget, log, self.jitter, server_retry_delay)

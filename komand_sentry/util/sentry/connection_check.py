@@ -74,20 +74,23 @@ class ConnectionReport(NamedTuple):
 
 
 def check_connection(api: API) -> ConnectionReport:
-    """Ask the server who the token is and what it can see.
+    """Ask the server who the token is and what it can see, and log the report.
 
     :raises PluginException: unreachable, not a Sentry server, or the token is not accepted
     """
     identity = _identity(api)
-    scopes, projects = scopes_of(identity), _project_names(api)
-    return ConnectionReport(
+    scopes, version, projects = scopes_of(identity), _version(api), _project_names(api)
+    report = ConnectionReport(
         server=api.server.base,
-        version=_version(api),
+        version=version,
         token=token_type(api.token),
         user=redact(user_of(identity), api.secrets),
         scopes=scopes and tuple(redact(scope, api.secrets) for scope in scopes),
         projects=projects and tuple(redact(project, api.secrets) for project in projects),
     )
+    for line in report.lines():
+        api.http.log.info(line)
+    return report
 
 
 def _identity(api: API) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from komand_sentry.util.errors.exceptions import ResponseError
+from komand_sentry.util.errors.exceptions import ConnectionFailed, ResponseError
 from komand_sentry.util.errors.factory import ErrorContext
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API, Path
@@ -54,11 +54,17 @@ class Projects:
             named = ((_slug(project.get("organization")), _slug(project)) for project in projects)
             return tuple("/".join(filter(None, pair)) for pair in named if pair[1])
         # Sentry SaaS lists only the projects of one region there.
-        slugs = self.organization_slugs()[:MAX_ORGANIZATIONS]
-        lists = [(slug, self._list(("organizations", slug, "projects"))) for slug in slugs]
-        if projects is None and all(found is None for _, found in lists):
-            return None
-        return tuple(f"{slug}/{_slug(project)}" for slug, found in lists for project in found or () if _slug(project))
+        names: list[str] = []
+        is_allowed = projects is not None
+        for slug in self.organization_slugs()[:MAX_ORGANIZATIONS]:
+            try:
+                found = self._list(("organizations", slug, "projects"))
+            except ConnectionFailed:
+                self.api.http.log.warning(f"Not all projects are listed: those of {slug} could not be read in time")
+                break
+            is_allowed = is_allowed or found is not None
+            names += [f"{slug}/{_slug(project)}" for project in found or () if _slug(project)]
+        return tuple(names) if is_allowed else None
 
     def _usable(self, organizations: list[Record]) -> tuple[str, ...]:
         slugs = map(_slug, organizations)

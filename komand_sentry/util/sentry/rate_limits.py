@@ -4,10 +4,14 @@ Web API: https://docs.sentry.io/api/ratelimits/
 Ingestion: https://develop.sentry.dev/sdk/expected-features/rate-limiting/
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from komand_sentry.util.http.messages import Response
 from komand_sentry.util.http.retry import TOO_MANY_REQUESTS, parse_seconds, retry_after
+
+# A Date header that differs more from the clock of this machine is not from a clock.
+_MAX_CLOCK_DIFFERENCE = timedelta(days=1)
 
 
 def server_retry_delay(response: Response, now: datetime, jitter: float = 0.0) -> float | None:
@@ -16,6 +20,7 @@ def server_retry_delay(response: Response, now: datetime, jitter: float = 0.0) -
     :param now: with a time zone
     :param jitter: from 0 to 1
     """
+    now = _server_time(response, now)
     seconds = retry_after(response.header("retry-after").strip(), now)
     if seconds is None:
         seconds = _ingestion_limit(response.header("x-sentry-rate-limits"))
@@ -25,6 +30,16 @@ def server_retry_delay(response: Response, now: datetime, jitter: float = 0.0) -
     seconds = _until_reset(response.header("x-sentry-rate-limit-reset").strip(), now)
     # All clients share this reset time, so add jitter.
     return None if seconds is None else seconds + jitter
+
+
+def _server_time(response: Response, now: datetime) -> datetime:
+    """The time by the clock of the server, from which it computes the times in its headers; `now` if unknown."""
+    try:
+        date = parsedate_to_datetime(response.header("date"))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return now
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return date if abs(date - now) <= _MAX_CLOCK_DIFFERENCE else now
 
 
 def _ingestion_limit(header: str) -> float | None:
