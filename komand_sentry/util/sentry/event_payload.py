@@ -180,7 +180,9 @@ def _values(normalize_item: Callable[[Event], Event]) -> Callable[[Any], Any]:
         elif value and "values" not in value:
             value = {"values": [value]}
         items = value.get("values")
-        return {**value, "values": _items(normalize_item, [items] if isinstance(items, dict) else items)}
+        if isinstance(items, dict):
+            items = [items] if items else []
+        return {**value, "values": _items(normalize_item, items)}
 
     return normalize
 
@@ -224,17 +226,27 @@ def _timestamp(value: Any) -> Any:
     What is not a time stays, and Sentry reports it on the event.
     """
     try:
-        if isinstance(value, str) and not _ISO_TIME.match(value.strip()):
-            text = value.strip()
-            if not _NUMBER.fullmatch(text):
-                moment = datetime.fromisoformat(text)
-                return iso_time(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-            value = float(text)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return iso_time(datetime.fromtimestamp(value, UTC))
+        moment = _moment(value)
+        return value if moment is None else iso_time(moment)
     except (ValueError, OverflowError, OSError):
-        pass
-    return value
+        return value
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time in a form that Relay does not know, or that the schema does not declare.
+
+    :raises ValueError: it is not a time; OverflowError and OSError: it is far from any
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if _ISO_TIME.match(text):
+            return None
+        if _NUMBER.fullmatch(text):
+            return datetime.fromtimestamp(float(text), UTC)
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return datetime.fromtimestamp(value, UTC) if is_number else None
 
 
 def _level(value: Any) -> Any:
@@ -272,15 +284,17 @@ def _variables(value: Any) -> Any:
 
 
 def _source_lines(value: Any) -> Any:
-    """Source lines keep their positions, so a missing one becomes an empty one."""
-    return ["" if line is None else line for line in value] if isinstance(value, list) else value
+    """Source lines keep their positions, so a missing one becomes an empty one, and none is removed."""
+    if not isinstance(value, list):
+        return value
+    return ["" if line is None else _json_text(line) if isinstance(line, (dict, list)) else line for line in value]
 
 
 def _fingerprint(value: Any, path: str, removed: Removed) -> Any:
     """The texts that Relay makes of a fingerprint, since other texts group the event differently."""
-    if not isinstance(value, list):
+    if isinstance(value, dict):
         return value
-    parts = [part for part in value if part is not None]
+    parts = [part for part in (value if isinstance(value, list) else [value]) if part is not None]
     texts = [text for text in map(_fingerprint_text, parts) if text is not None]
     if len(texts) < len(parts):
         removed.append(path)
