@@ -4,7 +4,7 @@ from setuptools import setup, find_packages
 setup(
     name="sentry-rapid7-plugin",
     version="2.0.0",
-    description="Manage Sentry issues and events and triage application errors to other systems from a workflow",
+    description="Sentry is an error tracking tool that helps developers monitor and fix crashes in real time. This plugin submits events to Sentry, lists the issues of a project and the events of an issue, and updates issues",
     author="rapid7",
     author_email="",
     url="",

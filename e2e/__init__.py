@@ -1,1 +1,1 @@
-"""End-to-end tests: the plugin as a workflow runs it, against any Sentry server. See README.md, "Which servers"."""
+"""End-to-end tests: the plugin as a workflow runs it, against any Sentry server. See README.md."""

@@ -1,4 +1,4 @@
-"""The server under test: an address and credentials, nothing else."""
+"""The server under test: its URL, credentials and IDs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from testing.plugin import Json
 
 REQUIRED = ("URL", "TOKEN", "ORG", "PROJECT", "DSN")
-# Without one of these the tests that need it are reported as not run, with its name.
+# A test that needs a missing one is reported as not run.
 OPTIONAL = (
     "DSN_SECRET",
     "DSN_ELSEWHERE",
@@ -20,7 +20,7 @@ OPTIONAL = (
 )
 PREFIX = "SENTRY_E2E_"
 
-# The keys that the sandbox, and test servers that are set up like it, print for what we call by another name.
+# Our names -> the keys that the sandbox and similar test servers print, where they differ.
 _SERVER_KEYS = {
     "URL": "BASE",
     "DSN": "DSN_PUBLIC",
@@ -34,8 +34,8 @@ _SERVER_KEYS = {
 class Target:
     """A server to test against.
 
-    :param server: which row of exceptions.py applies, such as `sentry-9.1.2`
-    :param seconds: how long to wait for what was submitted to become visible
+    :param server: which rows of exceptions.py apply, such as `sentry-9.1.2`
+    :param seconds: how long to wait for submitted data to appear
     """
 
     values: Mapping[str, str] = field(repr=False)
@@ -44,9 +44,9 @@ class Target:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Target | None":
-        """The server that SENTRY_E2E_... name, None where none is named.
+        """The server described by the variables SENTRY_E2E_..., None without them.
 
-        :raises ValueError: only some of what is required is named
+        :raises ValueError: only some of the required variables are set
         """
         names = (*REQUIRED, *OPTIONAL)
         values = {name: environment[PREFIX + name] for name in names if environment.get(PREFIX + name)}
@@ -59,7 +59,7 @@ class Target:
 
     @classmethod
     def from_server_env(cls, env: Mapping[str, str], server: str) -> "Target":
-        """The server whose addresses, tokens and IDs are the KEY=VALUE lines that it printed when it started."""
+        """The server described by the KEY=VALUE lines that it printed."""
         named = {name: env.get(_SERVER_KEYS.get(name, name), "") for name in (*REQUIRED, *OPTIONAL)}
         return cls({name: value for name, value in named.items() if value}, server)
 

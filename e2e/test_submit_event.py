@@ -1,4 +1,4 @@
-"""submit_event, read back from the server."""
+"""submit_event: the events as the server shows them."""
 
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ UNKNOWN_KEY = "0123456789abcdef0123456789abcdef"
 EXCEPTION = {"type": "ValveTimeout", "value": "V-7 did not open"}
 FRAME = {"filename": "pumps/valve.py", "function": "open", "lineno": 42, "in_app": True, "vars": {"v": None}}
 
-# What is submitted, and what of it is read back (key of the event, or type of the entry in `entries` -> data).
+# The submitted event, and a part of the event as the server shows it (an attribute, or a type of `entries`).
 SHAPES: dict[str, tuple[Json, dict[str, Any]]] = {
     "message": ({"message": "Pump P-2 stopped"}, {"message": {"formatted": "Pump P-2 stopped"}}),
     "message-as-logentry": (
@@ -81,7 +81,7 @@ class TestSubmitEvent(E2ECase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        # All are submitted before any is read, so that one wait serves them all.
+        # Submit all events before reading any, to wait only once.
         case = cls("runTest")
         for name, (event, _) in SHAPES.items():
             cls.ids[name] = case.submit(name, event)
@@ -89,9 +89,9 @@ class TestSubmitEvent(E2ECase):
             cls.ids[name] = case.submit(name, {"message": "m", **event})
 
     def runTest(self) -> None:
-        """Only there for setUpClass, which needs a case before there is a test."""
+        """Required by setUpClass, which creates a case without a test."""
 
-    def test_every_shape_comes_back_without_errors(self) -> None:
+    def test_every_shape_is_stored_without_errors(self) -> None:
         for name, (_, expected) in SHAPES.items():
             with self.subTest(name):
                 event = self.event_of(self.issue_of(name), self.ids[name])
@@ -113,7 +113,7 @@ class TestSubmitEvent(E2ECase):
         frame = event["entries"][0]["data"]["values"][0]["stacktrace"]["frames"][0]
         self.assertEqual((frame["function"], frame["lineNo"], frame["vars"]), ("open", 42, {"v": None}))
 
-    def test_what_the_server_could_not_accept_stands_on_the_event(self) -> None:
+    def test_invalid_attributes_are_errors_of_the_event(self) -> None:
         for case, event, name in (
             ("timestamp-of-2018", {"timestamp": "2018-07-16T00:00:00+02:00"}, "timestamp"),
             ("timestamp-garbage", {"timestamp": "yesterday"}, "timestamp"),
@@ -133,12 +133,12 @@ class TestSubmitEvent(E2ECase):
             created = self.event_of(self.issue_of(case), event_id)["dateCreated"]
             self.assertEqual(created[:19], issue_time[:19])
 
-    def test_the_id_given_is_the_id_stored(self) -> None:
-        given = f"{RUN}{RUN[:4]}4ABC8DEF0123456789abcdef"[:32].upper()
-        self.assertEqual(self.submit("own-id", {"message": "m", "event_id": given}), given.lower())
-        self.assertEqual(self.event_of(self.issue_of("own-id"), given.lower())["eventID"], given.lower())
+    def test_the_event_id_of_the_input_is_stored(self) -> None:
+        event_id = f"{RUN}{RUN[:4]}4ABC8DEF0123456789abcdef"[:32].upper()
+        self.assertEqual(self.submit("own-id", {"message": "m", "event_id": event_id}), event_id.lower())
+        self.assertEqual(self.event_of(self.issue_of("own-id"), event_id.lower())["eventID"], event_id.lower())
 
-    def test_a_dsn_with_a_secret_and_the_protocol_version_given(self) -> None:
+    def test_a_dsn_with_a_secret_and_a_protocol_version(self) -> None:
         self.need("DSN_SECRET")
         event_id = self.submit("secret-dsn", {"message": "m"}, dsn=self.target["DSN_SECRET"], sentry_version=7)
         self.event_of(self.issue_of("secret-dsn"), event_id)
@@ -150,7 +150,7 @@ class TestSubmitEvent(E2ECase):
         self.assertEqual(self.event_of(issue, event_id)["eventID"], event_id)
 
     def assert_holds(self, actual: Any, expected: Any, path: str) -> None:
-        """Whether all that is expected is there; the server may add to it."""
+        """Assert that `actual` has all expected values. The server may add others."""
         if isinstance(expected, dict):
             self.assertIsInstance(actual, dict, path)
             for key, value in expected.items():
@@ -174,9 +174,9 @@ class TestSubmitEventRefused(E2ECase):
         dsn = f"{scheme}://{UNKNOWN_KEY}@{rest.rpartition('@')[2]}"
         self.assertIn("Client Keys (DSN)", self.refused(dsn=dsn)["assistance"])
 
-    def test_a_protocol_version_of_the_future(self) -> None:
+    def test_an_unsupported_protocol_version(self) -> None:
         self.assertIn("99", self.refused(sentry_version=99)["data"])
 
-    def test_what_is_malformed_is_refused_by_the_plugin(self) -> None:
+    def test_invalid_inputs_are_refused_by_the_plugin(self) -> None:
         for inputs in ({"dsn": "https://sentry.example.com/1"}, {"event_json": {"event_id": "abcd", "message": "m"}}):
-            self.assertIn("malformed", self.refused(**inputs)["cause"])
+            self.assertIn("invalid", self.refused(**inputs)["cause"])

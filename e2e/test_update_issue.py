@@ -1,4 +1,4 @@
-"""update_issue: each field, read back from the server."""
+"""update_issue: each input, and the issue as the server shows it."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ class TestUpdateIssue(E2ECase):
         self.issue_id: str = self.new_issue(self.case, release=f"e2e@{RUN}")["id"]
 
     def update(self, **attributes: Any) -> Json:
-        """Updates the issue; the answer must agree with what the server lists afterwards, which is returned."""
-        answer = self.step("update_issue", {"issue_id": self.issue_id, **attributes})["issue"]
+        """Update the issue; compare the output with the list of issues, and return the issue from that list."""
+        output = self.step("update_issue", {"issue_id": self.issue_id, **attributes})["issue"]
         listed = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]
         for key in ("status", "assignedTo", "isBookmarked", "isSubscribed", "hasSeen", "isPublic"):
-            self.assertEqual(answer.get(key), listed.get(key), key)
+            self.assertEqual(output.get(key), listed.get(key), key)
         return listed
 
     def test_every_status(self) -> None:
@@ -52,17 +52,17 @@ class TestUpdateIssue(E2ECase):
         self.assertTrue(self.update(isPublic=True)["shareId"])
         self.assertNotIn("shareId", self.update(isPublic=False))
 
-    def test_what_was_not_given_stays(self) -> None:
+    def test_attributes_without_an_input_keep_their_value(self) -> None:
         self.update(isBookmarked=True, status="ignored")
         issue = self.update(hasSeen=False, status="", assignedTo="")
         self.assertEqual((issue["isBookmarked"], issue["status"]), (True, "ignored"))
 
-    def test_the_servers_own_permalink_names_the_issue(self) -> None:
+    def test_an_issue_by_permalink(self) -> None:
         permalink = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]["permalink"]
         output = self.step("update_issue", {"issue_id": permalink, "isBookmarked": True})
         self.assertEqual((output["issue"]["id"], output["issue"]["isBookmarked"]), (self.issue_id, True))
 
-    def test_the_organization_and_the_short_id_name_the_issue(self) -> None:
+    def test_an_issue_by_id_or_short_id_with_the_organization(self) -> None:
         short_id = self.issues(query=f"e2e_case:{self.case}-{RUN}")[0]["shortId"]
         for issue_id, flag in ((short_id, True), (self.issue_id, False)):
             params = {"issue_id": issue_id, "organization_slug": self.target["ORG"], "isBookmarked": flag}
@@ -73,12 +73,12 @@ class TestUpdateIssue(E2ECase):
         output = self.step_by_stdin("update_issue", {"issue_id": self.issue_id, "status": "ignored"})
         self.assertEqual(output["issue"]["status"], "ignored")
 
-    def test_an_assignee_who_is_nobody(self) -> None:
+    def test_an_unknown_assignee(self) -> None:
         params = {"issue_id": self.issue_id, "assignedTo": f"{RUN}@example.com"}
-        refusal = self.failure("update_issue", params)
-        self.assertIn("(400)", refusal["cause"])
-        self.assertIn("assignedTo", refusal["data"])
+        error = self.failure("update_issue", params)
+        self.assertIn("(400)", error["cause"])
+        self.assertIn("assignedTo", error["data"])
 
     def test_a_missing_issue(self) -> None:
-        refusal = self.failure("update_issue", {"issue_id": "999999999", "hasSeen": True})
-        self.assertIn("(404)", refusal["cause"])
+        error = self.failure("update_issue", {"issue_id": "999999999", "hasSeen": True})
+        self.assertIn("(404)", error["cause"])

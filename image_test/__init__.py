@@ -1,1 +1,1 @@
-"""The plugin's image, built and run for real: `python -m image_test`."""
+"""Builds the image of the plugin and tests it with real containers: `python -m image_test`."""

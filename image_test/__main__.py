@@ -1,8 +1,8 @@
-"""Builds the image and proves that it runs: every message of tests/ on stdin and over HTTP, against a sandbox outside.
+"""Builds the image and runs every message of tests/ in a container, on stdin and over HTTP, against a sandbox outside.
 
-The container is run as it should be: as its own user nobody, read-only, without capabilities.
-    python -m image_test            of the image
-    python -m image_test FILE.plg   of an export, which is loaded first
+The containers are confined: they run as the user nobody, read-only and without capabilities.
+    python -m image_test            tests the image
+    python -m image_test FILE.plg   loads an export and tests it
 """
 
 import re
@@ -27,7 +27,7 @@ import os
 for folder, _, names in os.walk("/workspace"):
     print("\\n".join(os.path.relpath(os.path.join(folder, name), "/workspace") for name in names))
 """
-WHO_AND_WHAT = """
+CONFINEMENT = """
 import os, pwd
 print(pwd.getpwuid(os.getuid()).pw_name)
 print(open("/proc/self/status").read().split("CapEff:")[1].split()[0])
@@ -36,35 +36,40 @@ try:
 except OSError as error:
     print(error.strerror)
 """
+MAX_SIZE = 20 * 2**20
 STARTS = 5
 
 
 def check_files(container: Container) -> None:
+    """Check that the image contains the plugin and nothing else, with the bytecode of each module."""
     files = sorted(filter(None, container.python(LIST_FILES).splitlines()))
     print(f"\n{len(files)} files in /workspace:")
     print("\n".join(f"  {name}" for name in files))
-    strangers = [name for name in files if not EXPECTED_FILES.fullmatch(name)]
-    assert not strangers, f"these do not belong into the image: {strangers}"
+    unexpected = [name for name in files if not EXPECTED_FILES.fullmatch(name)]
+    assert not unexpected, f"unexpected files in the image: {unexpected}"
     compiled = {re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc", r"\1.py", name) for name in files if ".pyc" in name}
     sources = {name for name in files if re.fullmatch(r"komand_sentry/.*\.py", name)}
-    assert compiled == sources, f"without bytecode: {sorted(sources - compiled)}"
+    assert compiled == sources, f"modules without bytecode: {sorted(sources - compiled)}"
 
 
 def check_size(container: Container) -> None:
+    """Check how much the image adds to its parent."""
     parent = re.findall(r"^FROM .* (\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.M)[-1]
-    beyond = container.size() - container.size(parent)
-    print(f"\nsize beyond the parent image: {beyond / 1024:.0f} KiB")
-    assert beyond < 20 * 2**20, "the image has grown beyond what the plugin needs"
+    added = container.size() - container.size(parent)
+    print(f"\nsize without the parent image: {added / 1024:.0f} KiB")
+    assert added < MAX_SIZE, f"the image adds more than {MAX_SIZE / 1024:.0f} KiB to its parent"
 
 
 def check_confinement(container: Container) -> None:
-    user, capabilities, refusal = container.python(WHO_AND_WHAT).split("\n")[:3]
+    """Check the user, the capabilities and the file system inside the container."""
+    user, capabilities, error = container.python(CONFINEMENT).split("\n")[:3]
     confined = ("nobody", 0, "Read-only file system")
-    assert (user, int(capabilities, 16), refusal) == confined, (user, capabilities, refusal)
-    print(f"runs as {user}, without capabilities, on a file system that is read-only")
+    assert (user, int(capabilities, 16), error) == confined, (user, capabilities, error)
+    print(f"runs as {user} without capabilities on a read-only file system")
 
 
-def check_outputs(name: str, output: Json) -> None:
+def check_output(name: str, output: Json) -> None:
+    """Check that a message of tests/ has the expected effect."""
     if name == "submit_event":
         assert re.fullmatch("[0-9a-f]{32}", output["id"]), output
     elif name == "list_project_issues":
@@ -78,6 +83,7 @@ def check_outputs(name: str, output: Json) -> None:
 
 
 def check_stdin(container: Container) -> None:
+    """Run each message in a container that reads it from stdin."""
     info = output_of(*container.argv(), "info")
     assert "update_issue" in info, info
     with Sandbox() as sandbox:
@@ -85,11 +91,12 @@ def check_stdin(container: Container) -> None:
             command = "test" if name == "connection_test" else "run"
             body = run_plugin(command, message, container.argv())
             assert body["status"] == "ok", body
-            check_outputs(name, body["output"])
+            check_output(name, body["output"])
             print(f"  stdin  {name}: ok")
 
 
 def check_http(container: Container) -> None:
+    """Send each message to a container in HTTP mode."""
     with Sandbox() as sandbox, PluginServer(container.argv()) as server:
         with urllib.request.urlopen(f"{server.base}/api/v1/status", timeout=30) as health:
             assert health.status == 200, health.status
@@ -98,18 +105,18 @@ def check_http(container: Container) -> None:
             is_test = name == "connection_test"
             body = server.test_connection(message) if is_test else server.run(name, message)
             assert body["status"] == "ok", body
-            check_outputs(name, body["output"])
+            check_output(name, body["output"])
             print(f"  HTTP   {name}: ok")
 
 
 def report_cold_start(container: Container) -> None:
-    """The time of a step, and of a container that does nothing."""
+    """Print the duration of a step, and of starting a container."""
     with Sandbox() as sandbox:
         message = sample_messages(sandbox.env)["list_project_issues"]
         steps = [seconds_of(lambda: run_plugin("run", message, container.argv())) for _ in range(STARTS)]
-    nothing = [seconds_of(lambda: container.python("pass")) for _ in range(STARTS)]
-    step, bare = statistics.median(steps), statistics.median(nothing)
-    print(f"cold start of a step: {step:.2f} s, of which the container itself {bare:.2f} s (medians of {STARTS})")
+    bare_starts = [seconds_of(lambda: container.python("pass")) for _ in range(STARTS)]
+    step, bare = statistics.median(steps), statistics.median(bare_starts)
+    print(f"a step takes {step:.2f} s, of which the container itself takes {bare:.2f} s (medians of {STARTS})")
 
 
 def seconds_of(work: Callable[[], object]) -> float:

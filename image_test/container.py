@@ -1,4 +1,4 @@
-"""How a container of the plugin is started, and what is asked of its image."""
+"""Starts containers of the plugin and inspects its image."""
 
 import gzip
 import shutil
@@ -10,16 +10,20 @@ from pathlib import Path
 from testing.plugin import ROOT
 
 SCRIPT = ROOT / "tools" / "image"
-# As little as a container can be given: no capabilities, nothing to write to but /tmp, and the image's own user.
+# No capabilities, and no writable file system except /tmp.
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--tmpfs", "/tmp")
-# Where podman itself runs in a container, runc is the runtime that can start another.
+# podman inside a container needs runc, and limits that do not exceed those of the outer container.
 PODMAN = ("--runtime", "runc") if shutil.which("runc") else ()
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 
 @dataclass(frozen=True)
 class Container:
-    """An image, and the engine that runs it: `docker` or `podman`."""
+    """An image, and the engine that runs it.
+
+    :param engine: `docker` or `podman`
+    :param image: name of the image
+    """
 
     engine: str
     image: str
@@ -29,15 +33,18 @@ class Container:
         return (self.engine, *(PODMAN if self.engine == "podman" else ()))
 
     def argv(self, *options: str) -> tuple[str, ...]:
-        """What starts a container on the network of this machine; arguments of the plugin follow."""
+        """The command that starts a container in the network of this machine, without the arguments of the plugin."""
         return (*self.command, "run", "--rm", "-i", "--network", "host", *LIMITS, *HARDENED, *options, self.image)
 
     def python(self, code: str) -> str:
-        """What Python code prints inside the container."""
+        """Run Python code in a container.
+
+        :returns: its output
+        """
         return output_of(*self.argv("--entrypoint", "python"), "-c", code)
 
     def size(self, image: str = "") -> int:
-        """In bytes."""
+        """The size of an image in bytes, by default of this one."""
         return int(output_of(*self.command, "image", "inspect", "--format", "{{.Size}}", image or self.image))
 
 
@@ -50,10 +57,10 @@ def build() -> None:
 
 
 def load(archive: Path, container: Container) -> None:
-    """Loads an export in place of the image that it was made from."""
+    """Load an export after removing the image that it was made from."""
     subprocess.run([*container.command, "rmi", "--force", container.image], capture_output=True, check=False)
     with tempfile.NamedTemporaryFile(suffix=".tar") as tar:
-        # docker reads the archive as it is; podman of before 2024 does not unpack it by itself.
+        # podman before 2024 does not unpack the archive.
         with gzip.open(archive) as packed:
             shutil.copyfileobj(packed, tar)
         tar.flush()
@@ -61,7 +68,11 @@ def load(archive: Path, container: Container) -> None:
 
 
 def output_of(*argv: str) -> str:
-    """:raises AssertionError: it failed"""
+    """Run a command.
+
+    :returns: its output
+    :raises AssertionError: it failed
+    """
     process = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert process.returncode == 0, f"{' '.join(argv[:4])} failed:\n{process.stdout}{process.stderr}"
     return process.stdout

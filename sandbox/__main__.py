@@ -1,4 +1,4 @@
-"""`python -m sandbox`: print what a client needs as KEY=VALUE lines, `READY=1` last, then serve until stopped."""
+"""`python -m sandbox`: print URL, IDs and tokens as KEY=VALUE lines, then `READY=1`, and serve until a signal."""
 
 import argparse
 import random
@@ -11,18 +11,18 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def stop(*_: object) -> None:
-    """Ends the process in good order, once: a second signal on the heels of the first must not disturb that."""
+    """Exit, ignoring further signals meanwhile."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise SystemExit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="sandbox", description="A small Sentry on loopback.")
+    parser = argparse.ArgumentParser(prog="sandbox", description="A small Sentry server on loopback.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=9000, help="0 for any free port")
-    parser.add_argument("--database", default=":memory:", help="a file that keeps everything; in memory by default")
-    parser.add_argument("--faults", type=float, default=0.0, help="the share of requests that fail, such as 0.3")
+    parser.add_argument("--port", type=int, default=9000, help="default: 9000; 0 for any free port")
+    parser.add_argument("--database", default=":memory:", help="the file that stores all data; default: in memory")
+    parser.add_argument("--faults", type=float, default=0.0, help="the fraction of requests that fail, such as 0.3")
     options = parser.parse_args()
     for number in STOPPING:
         signal.signal(number, stop)

@@ -1,7 +1,7 @@
-"""Who calls, what the token allows, and which objects the caller may touch.
+"""Authentication, scopes, and access to organizations, projects and issues.
 
-The order is Sentry's: the token first (401), then its scopes (403), then the object (404 when it does not exist or
-does not hang together, 403 when it belongs to an organization that the caller is not a member of).
+The order is Sentry's: first the token (401), then its scopes (403), then the object (404 if it does not exist in its
+organization or project, 403 if the caller is not a member of its organization).
 """
 
 import re
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class ApiError(Exception):
-    """An answer other than success, with the body that Sentry gives."""
+    """An error response with Sentry's body."""
 
     def __init__(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, body)
@@ -58,17 +58,20 @@ def the_store() -> Store:
     return cast(Store, current_app.extensions["store"])
 
 
+def shuffles_ties() -> bool:
+    """Whether lists have the order of Sentry 23.7.1 with Snuba, see `Sandbox`."""
+    return cast(bool, current_app.config["SHUFFLES_TIES"])
+
+
 def the_caller() -> Caller:
     return cast(Caller, g.caller)
 
 
 def authenticate() -> Caller | None:
-    """The owner of the bearer token, None when no credentials are sent."""
+    """The owner of the bearer token, None without one."""
     words = request.headers.get("Authorization", "").split()
-    if not words or words[0].lower() not in ("bearer", "basic"):
+    if not words or words[0].lower() != "bearer":
         return None
-    if words[0].lower() == "basic":
-        raise unauthorized("API key is not valid")  # legacy organization API keys do not exist here
     if len(words) == 1:
         raise unauthorized("Invalid token header. No credentials provided.")
     if len(words) > 2:
@@ -93,11 +96,6 @@ SCOPES: dict[str, dict[str, tuple[str, ...]]] = {
     }
     for kind in ("event", "member", "org", "project", "team")
 }
-SCOPES["release"] = {
-    "GET": (*SCOPES["project"]["GET"], "project:releases", "org:ci"),
-    "POST": (*SCOPES["project"]["POST"], "project:releases", "org:ci"),
-}
-SCOPES["user"] = {"GET": ()}  # any token
 
 
 def needs(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -109,8 +107,7 @@ def needs(kind: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             caller = authenticate()
             if caller is None:
                 raise unauthorized("Authentication credentials were not provided.")
-            wanted = SCOPES[kind]["GET" if request.method == "HEAD" else request.method]
-            if wanted and not caller.scopes.intersection(wanted):
+            if not caller.scopes.intersection(SCOPES[kind]["GET" if request.method == "HEAD" else request.method]):
                 raise forbidden()
             g.caller = caller
             return view(*args, **kwargs)
@@ -143,7 +140,7 @@ def find_project(organization: str, id_or_slug: str) -> tuple[Row, Row]:
 
 
 def issue_by_short_id(organization: int, short_id: str) -> Row | None:
-    """PUMP-STATION-1A: the project's slug and a number in base 32 without I, L, O and U (Douglas Crockford's)."""
+    """The issue of a short ID: the project's slug and a number in Crockford's base 32, such as PUMP-STATION-1A."""
     match = re.fullmatch(r"(.+)[-_ ]([0-9A-Za-z]{1,12})", short_id)
     number = decode_base32(match[2]) if match else None
     if match is None or number is None:
@@ -178,7 +175,7 @@ def find_issue(organization: str | None, issue_id: str) -> tuple[Row, Row, Row]:
     store = the_store()
     org = find_organization(organization) if organization is not None else None
     if issue_id.isascii() and issue_id.isdigit():
-        # SQLite cannot bind a number beyond 64 bits; no issue has such an id.
+        # SQLite cannot bind a number beyond 64 bits. No issue has such an ID.
         issue = store.one("SELECT * FROM issue WHERE id = ?", int(issue_id)) if len(issue_id) < 19 else None
     else:
         issue = issue_by_short_id(org["id"], issue_id) if org is not None else None

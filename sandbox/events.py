@@ -1,6 +1,6 @@
-"""Events of an issue and of a project.
+"""Events of an issue, and an event of a project.
 
-Lists are newest first, in the simple form unless `full=1|true`, with cursors of the form `0:100:0`.
+Lists are newest first, in the short form unless `full=1` or `full=true`.
 """
 
 import re
@@ -8,44 +8,43 @@ from collections.abc import Sequence
 
 from flask import Blueprint, Response, jsonify, request
 
-from .auth import find_issue, find_project, needs, not_found, the_store
+from .auth import find_issue, find_project, needs, not_found, shuffles_ties, the_store
 from .ingest import parse_event_id
 from .issues import event_filters, is_true, issue_route
 from .pagination import offset_page, requested_per_page, respond
-from .search import Clause, Conditions, compile_query
+from .search import Conditions, compile_query
 from .serializers import detail_event_json, full_event_json, simple_event_json
 from .store import Row
 
 events = Blueprint("events", __name__, url_prefix="/api/0")
 
 NEWEST_FIRST = "ORDER BY event.timestamp DESC, event.id DESC"
+NEWEST_SECOND_FIRST = "ORDER BY CAST(event.timestamp AS INTEGER) DESC, RANDOM()"
 EVENTS = "SELECT event.* FROM event JOIN issue ON issue.id = event.issue"
 
 
-def list_events(owner: Clause, conditions: Conditions) -> Response:
-    where, values = conditions.where()
+@issue_route("events/", "GET")
+def issue_events(organization: str | None, issue_id: str) -> Response:
+    """The events that match `query` (or have that event ID), `environment`, and `start`/`end`/`statsPeriod`."""
+    _, _, issue = find_issue(organization, issue_id)
+    query = request.args.get("query", "").strip()
+    event_id = parse_event_id(query)
+    conditions = Conditions(event=[("event.event_id = ?", (event_id,))]) if event_id else compile_query(query, True)
+    where, values = event_filters(conditions, windowed=True).where()
+
+    order = NEWEST_SECOND_FIRST if shuffles_ties() else NEWEST_FIRST
 
     def fetch(offset: int, count: int) -> Sequence[Row]:
-        sql = f"{EVENTS} WHERE {owner[0]} AND {where} {NEWEST_FIRST} LIMIT ? OFFSET ?"
-        return the_store().all(sql, *owner[1], *values, count, offset)
+        sql = f"{EVENTS} WHERE event.issue = ? AND {where} {order} LIMIT ? OFFSET ?"
+        return the_store().all(sql, issue["id"], *values, count, offset)
 
     serialize = full_event_json if is_true("full") else simple_event_json
     return respond(offset_page(fetch, requested_per_page()), serialize)
 
 
-@issue_route("events/", "GET")
-def issue_events(organization: str | None, issue_id: str, _alias: str) -> Response:
-    """`query` (an event id finds that event), `environment` (unknown: no events), `start`/`end`/`statsPeriod`."""
-    _, _, issue = find_issue(organization, issue_id)
-    query = request.args.get("query", "").strip()
-    event_id = parse_event_id(query)
-    conditions = Conditions(event=[("event.event_id = ?", (event_id,))]) if event_id else compile_query(query, True)
-    return list_events(("event.issue = ?", (issue["id"],)), event_filters(conditions, windowed=True))
-
-
 @issue_route("events/<event_id>/", "GET")
-def issue_event(organization: str | None, issue_id: str, event_id: str, _alias: str) -> Response:
-    """`latest`, `oldest`, `recommended` (here: the latest) or an event id; other words are no route in Sentry."""
+def issue_event(organization: str | None, issue_id: str, event_id: str) -> Response:
+    """One event by `latest`, `oldest`, `recommended` (here the latest) or its ID. Other words are unknown routes."""
     org, _, issue = find_issue(organization, issue_id)
     where, values = event_filters(Conditions(event=[("event.issue = ?", (issue["id"],))]), windowed=False).where()
     order = NEWEST_FIRST
@@ -61,13 +60,6 @@ def issue_event(organization: str | None, issue_id: str, event_id: str, _alias: 
 
 def is_event_name(text: str) -> bool:
     return re.fullmatch(r"latest|oldest|recommended|\d+|[A-Fa-f0-9-]{32,36}", text) is not None
-
-
-@events.get("/projects/<organization>/<project>/events/")
-@needs("project")
-def project_events(organization: str, project: str) -> Response:
-    _, row = find_project(organization, project)
-    return list_events(("event.project = ?", (row["id"],)), event_filters(Conditions(), windowed=True))
 
 
 @events.get("/projects/<organization>/<project>/events/<event_id>/")

@@ -1,7 +1,7 @@
-"""What Sentry derives from a normalised event: title, metadata, culprit, tags and the hashes that choose its issue.
+"""What Sentry derives from a normalized event: title, metadata, culprit, tags, and the hash that selects its issue.
 
-Difference: the message hash is over the message as it is. Sentry 2026 first replaces numbers, UUIDs and the like by
-placeholders, and it has server-side and stack trace rules ("enhancements"); neither is reproduced.
+Difference from Sentry: the hash of a message is computed without replacing numbers, UUIDs and the like by placeholders,
+and there are no grouping rules.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Summary:
     metadata: Json
     culprit: str
     location: str | None
-    message: str  # the text that free text search looks at
+    message: str  # the text that a free text search searches
 
 
 def shorten(text: str, length: int) -> str:
@@ -35,7 +35,7 @@ def first_line(text: str) -> str:
 
 
 def values(event: Json, interface: str) -> list[Json]:
-    """The entries of `exception`, `threads` or `breadcrumbs`, without what the normaliser nulled."""
+    """The entries of `exception`, `threads` or `breadcrumbs`, without null."""
     return [value for value in (event.get(interface) or {}).get("values") or [] if value]
 
 
@@ -44,7 +44,7 @@ def frames_of(holder: Json) -> list[Json]:
 
 
 def crash_frame(frames: list[Json]) -> Json:
-    """The innermost frame of the application, the innermost of all when none is marked as the application's."""
+    """The innermost frame of the application, or the innermost of all if none belongs to the application."""
     return next((frame for frame in reversed(frames) if frame.get("in_app")), frames[-1] if frames else {})
 
 
@@ -85,16 +85,13 @@ def summarize(event: Json) -> Summary:
 
 
 def culprit_of(event: Json, exceptions: list[Json]) -> str:
-    given = event.get("culprit") or event.get("transaction")
-    if given:
-        return str(given)
+    if name := event.get("culprit") or event.get("transaction"):
+        return str(name)
     frame = crash_frame(frames_of(exceptions[-1]) if exceptions else frames_of(event))
     place, function = frame.get("module") or frame.get("filename"), frame.get("function") or "?"
-    platform = frame.get("platform") or event.get("platform")
-    if frame and platform in ("objc", "cocoa", "native"):
-        return str(function)
     if place:
-        return f"{function}({place})" if platform in ("javascript", "node") else f"{place} in {function}"
+        is_script = (frame.get("platform") or event.get("platform")) in ("javascript", "node")
+        return f"{function}({place})" if is_script else f"{place} in {function}"
     return str((event.get("request") or {}).get("url") or "")
 
 
@@ -146,7 +143,7 @@ def searchable_fields(event: Json, summary: Summary) -> list[tuple[str, str]]:
 
 
 def default_parts(event: Json) -> list[str]:
-    """What identifies an event without a fingerprint: stack trace, else exception type and value, else message."""
+    """The default grouping: by stack trace, else by exception type and value, else by message."""
     parts: list[str] = []
     for exception in values(event, "exception"):
         frames = frames_of(exception)
@@ -167,7 +164,7 @@ def default_parts(event: Json) -> list[str]:
 
 
 def hash_of(event: Json) -> str:
-    """One MD5 per event. Of the fingerprint, `{{ default }}` stands for the default grouping."""
+    """The MD5 of the fingerprint, in which `{{ default }}` is the default grouping."""
     parts: list[str] = []
     for part in event.get("fingerprint") or ["{{ default }}"]:
         is_default = str(part).replace(" ", "") == "{{default}}"

@@ -1,16 +1,14 @@
 """Ingestion as Relay does it: `POST /api/{project_id}/store/` and `POST /api/{project_id}/envelope/`.
 
-Relay answers errors as {"detail", "causes"}; a bad optional attribute never fails the request: the normaliser (Relay's
-own, from the package sentry-relay) nulls it and notes it in the event's `errors`. What differs from a real server:
+Relay reports errors as {"detail", "causes"}. An invalid optional attribute never fails the request: the normalizer
+(Relay's own, from the package sentry-relay) sets it to null and adds it to the event's `errors`. Differences:
 
-* An event is processed before the answer, so it can be read at once. Sentry queues it and answers first.
+* An event is processed before the response, so it can be read at once. Sentry queues it.
 * An unknown key is refused at once. Relay accepts its first requests with 200 while it asks Sentry about the key.
-* `GET /store/` and the minidump, security report and similar endpoints are left out, and so are inbound filters.
-* Of an envelope only the item `event` is kept; transactions, sessions, attachments etc. are accepted and dropped.
+* Of an envelope only the item `event` is kept. Other items are accepted and dropped.
+* There are no filters and no quotas; Faults plays rate limits.
 """
 
-import base64
-import binascii
 import json
 import re
 import time
@@ -20,7 +18,7 @@ from typing import Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import sentry_relay.exceptions
-from flask import Blueprint, Response, current_app, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 from sentry_relay.processing import StoreNormalizer
 
 from . import grouping
@@ -33,8 +31,6 @@ MAX_BODY = 20 * 1024 * 1024
 PROTOCOL_VERSION = 7
 MAX_SECONDS_IN_FUTURE = 60
 MAX_SECONDS_IN_PAST = 30 * 24 * 3600
-RETRY_AFTER = 60
-LEGACY_PYTHON_CLIENTS = ("raven-python/", "sentry-python/")  # these send NaN and Infinity in JSON
 
 ingest = Blueprint("ingest", __name__, url_prefix="/api/<int:project_id>")
 
@@ -43,28 +39,18 @@ def relay_error(status: int, detail: str, *causes: str, headers: dict[str, str] 
     return ApiError(status, {"detail": detail, **({"causes": list(causes)} if causes else {})}, headers)
 
 
-# --- who sends
-
-
-def parse_auth_header(header: str, name: str) -> dict[str, str]:
-    """`Sentry sentry_version=7, sentry_key=...` -> its fields."""
-    scheme, _, rest = header.partition(" ")
-    if scheme.lower() != "sentry":
-        raise relay_error(401, f"bad {name} header", "bad x-sentry-auth header")
-    fields = (item.split("=", 1) for item in rest.split(",") if "=" in item)
-    return {key.strip(): value.strip() for key, value in fields}
+# --- credentials
 
 
 def credentials() -> dict[str, str] | None:
-    """The one authentication payload of the request, None without any; Relay refuses two."""
+    """The fields of the header X-Sentry-Auth or of the query, None without any; Relay refuses both at once."""
     found: list[dict[str, str]] = []
-    if "X-Sentry-Auth" in request.headers:
-        found.append(parse_auth_header(request.headers["X-Sentry-Auth"], "x-sentry-auth"))
-    authorization = request.headers.get("Authorization", "")
-    if authorization.lower().startswith("sentry "):
-        found.append(parse_auth_header(authorization, "x-sentry-auth"))
-    elif request.authorization and request.authorization.type == "basic":
-        found.append({"sentry_key": request.authorization.username or ""})
+    if header := request.headers.get("X-Sentry-Auth"):
+        scheme, _, rest = header.partition(" ")
+        if scheme.lower() != "sentry":
+            raise relay_error(401, "bad x-sentry-auth header", "bad x-sentry-auth header")
+        fields = (item.split("=", 1) for item in rest.split(",") if "=" in item)
+        found.append({key.strip(): value.strip() for key, value in fields})
     if b"sentry_" in request.query_string:
         found.append(request.args.to_dict())
     if len(found) > 1:
@@ -92,54 +78,29 @@ def project_key(project_id: int, public: str) -> Row:
     return row
 
 
-# --- what is sent
-
-
-def too_large() -> NoReturn:
-    raise relay_error(413, "failed to read request body", "A payload reached size limit.")
-
-
-def inflate(data: bytes, window_bits: int, limit: int) -> bytes:
-    """Decompress without ever holding more than the limit; the stream must be complete."""
-    decompressor = zlib.decompressobj(window_bits)
-    result = decompressor.decompress(data, limit + 1)
-    if len(result) > limit:
-        too_large()
-    if not decompressor.eof:
-        raise zlib.error("incomplete stream")
-    return result
+# --- payloads
 
 
 def decoded_body(limit: int) -> bytes:
-    """The body without its Content-Encoding."""
-    body = request.get_data()
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding in ("gzip", "deflate"):
+    """The body without its Content-Encoding. It is never decompressed beyond the limit."""
+    body, encoding = request.get_data(), request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "gzip"):
+        raise relay_error(415, f"unsupported content encoding: {encoding}")
+    if encoding == "gzip":
+        decompressor = zlib.decompressobj(wbits=31)  # a gzip header is required
         try:
-            # 31: a gzip header is expected; deflate on the web is zlib's format.
-            return inflate(body, 31 if encoding == "gzip" else zlib.MAX_WBITS, limit)
+            body = decompressor.decompress(body, limit + 1)
         except zlib.error as error:
             raise relay_error(400, "failed to read request body", str(error)) from None
-    if encoding not in ("", "identity", "utf-8"):
-        raise relay_error(415, f"unsupported content encoding: {encoding}")
+        if len(body) <= limit and not decompressor.eof:
+            raise relay_error(400, "failed to read request body", "incomplete stream")
     if len(body) > limit:
-        too_large()
+        raise relay_error(413, "failed to read request body", "A payload reached size limit.")
     return body
 
 
-def without_raven_encoding(body: bytes) -> bytes:
-    """raven sends base64 of JSON, or of zlib-compressed JSON."""
-    if not body or body.startswith(b"{"):
-        return body
-    try:
-        binary = base64.b64decode(body, validate=True)
-        return binary if binary.startswith(b"{") else inflate(binary, zlib.MAX_WBITS, MAX_EVENT)
-    except (binascii.Error, zlib.error) as error:
-        raise relay_error(400, "invalid request body", str(error)) from None
-
-
 def parse_event_id(value: object) -> str | None:
-    """32 hex digits or a dashed UUID, any case -> 32 lower-case hex digits; None when malformed."""
+    """The 32 lower-case hex digits of 32 hex digits or a UUID with dashes; None for anything else."""
     if not isinstance(value, str) or not re.fullmatch(
         "[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}", value
     ):
@@ -151,10 +112,9 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"unexpected constant {name}")
 
 
-def parse_json_object(data: bytes, client: str) -> Json:
-    lenient = client.startswith(LEGACY_PYTHON_CLIENTS)
+def parse_json_object(data: bytes) -> Json:
     try:
-        value = json.loads(data, parse_constant=None if lenient else refuse_constant)
+        value = json.loads(data, parse_constant=refuse_constant)
     except RecursionError:
         raise ValueError("recursion limit exceeded") from None
     if not isinstance(value, dict):
@@ -162,10 +122,10 @@ def parse_json_object(data: bytes, client: str) -> Json:
     return value
 
 
-def parse_event(data: bytes, client: str) -> Json:
-    """JSON whose event_id, when there is one, is well formed: all that Relay looks at before it answers."""
+def parse_event(data: bytes) -> Json:
+    """The event, of which Relay checks no more than the JSON and the event_id before it responds."""
     try:
-        event = parse_json_object(data, client)
+        event = parse_json_object(data)
         if event.get("event_id") is not None:
             event["event_id"] = parse_event_id(event["event_id"])
             if event["event_id"] is None:
@@ -185,35 +145,28 @@ def split_line(data: bytes) -> tuple[bytes, bytes]:
 
 
 def envelope_header(body: bytes) -> Json:
-    """The first line, with the key of its `dsn` and the name of the client taken out."""
+    """The first line, with the public key of its `dsn` as `dsn_key`."""
     line, _ = split_line(body)
     if not line.strip():
         raise bad_envelope("missing envelope header")
     try:
-        header = parse_json_object(line, "")
-    except ValueError:
-        raise bad_envelope("invalid envelope header") from None
-    if header.get("event_id") is not None:
-        header["event_id"] = parse_event_id(header["event_id"])
-        if header["event_id"] is None:
-            raise bad_envelope("invalid envelope header")
-    sdk = header.get("sdk")
-    header["client"] = f"{sdk.get('name')}/{sdk.get('version')}" if isinstance(sdk, dict) else ""
-    try:
+        header = parse_json_object(line)
         header["dsn_key"] = urlsplit(str(header["dsn"])).username or "" if header.get("dsn") else None
-    except ValueError:
+        if header.get("event_id") is not None:
+            header["event_id"] = uuid.UUID(header["event_id"]).hex
+    except (ValueError, AttributeError):
         raise bad_envelope("invalid envelope header") from None
     return header
 
 
 def envelope_items(body: bytes) -> list[tuple[Json, bytes]]:
-    """Each item: a line of JSON, then the payload (`length` bytes, or up to the end of the line) and a newline."""
+    """The header and the payload of each item. The payload is `length` bytes, or ends with its line."""
     items = []
     _, rest = split_line(body)
     while rest.strip(b"\n"):
         line, rest = split_line(rest.lstrip(b"\n"))
         try:
-            header = parse_json_object(line, "")
+            header = parse_json_object(line)
             length = header.get("length")
             if not isinstance(header["type"], str) or isinstance(length, bool) or not isinstance(length, int | None):
                 raise ValueError
@@ -236,16 +189,14 @@ def envelope_items(body: bytes) -> list[tuple[Json, bytes]]:
 
 @ingest.post("/store/")
 def store_event(project_id: int) -> Response:
-    if request.mimetype == "application/x-sentry-envelope":
-        return store_envelope(project_id)
     auth = credentials()
     if auth is None:
         raise relay_error(401, "missing authorization information")
     public, client = checked_key(auth), auth.get("sentry_client", "")
-    body = without_raven_encoding(decoded_body(MAX_EVENT))
+    body = decoded_body(MAX_EVENT)
     if not body:
         raise relay_error(400, "empty request body")
-    event = parse_event(body, client)
+    event = parse_event(body)
     event["event_id"] = event.get("event_id") or uuid.uuid4().hex
     return accept(project_key(project_id, public), event["event_id"], event, client)
 
@@ -265,9 +216,8 @@ def store_envelope(project_id: int) -> Response:
         public = checked_key({"sentry_key": dsn_key})
     elif dsn_key is not None and dsn_key.lower() != public:
         raise bad_envelope("public key header mismatch between envelope and request")
-    client = (auth or {}).get("sentry_client") or header["client"]
     event = next((payload for item, payload in envelope_items(body) if item["type"] == "event"), None)
-    parsed = None if event is None else parse_event(event, client)
+    parsed = None if event is None else parse_event(event)
     event_id = header.get("event_id")
     if parsed is not None:
         event_id = event_id or parsed.get("event_id") or uuid.uuid4().hex
@@ -276,27 +226,15 @@ def store_envelope(project_id: int) -> Response:
     if event is not None and len(event) > MAX_EVENT:
         about = "https://develop.sentry.dev/sdk/envelopes/#size-limits"
         raise relay_error(413, f"envelope exceeded size limits for type 'event' ({about})")
-    return accept(key, event_id, parsed, client)
+    return accept(key, event_id, parsed, (auth or {}).get("sentry_client", ""))
 
 
 def accept(key: Row, event_id: str | None, event: Json | None, client: str) -> Response:
-    """Count the event against the key's quota, process it and answer with its id."""
+    """Process the event and respond with its ID."""
     if event is not None:
-        quota = current_app.config["QUOTA"]
-        if quota is not None and key["accepted"] >= quota:
-            raise relay_error(
-                429,
-                "Sentry dropped data due to a quota or internal rate limit being reached. This will not affect your "
-                "application. See https://docs.sentry.io/product/accounts/quotas/ for more information.",
-                headers={
-                    "Retry-After": str(RETRY_AFTER),
-                    "X-Sentry-Rate-Limits": f"{RETRY_AFTER}:default;error;security:key",
-                },
-            )
         normalized = normalize(key, event, client)
-        with the_store().transaction():
-            the_store().run("UPDATE project_key SET accepted = accepted + 1 WHERE id = ?", key["id"])
-            if normalized is not None:
+        if normalized is not None:
+            with the_store().transaction():
                 save_event(key["project"], normalized)
     return jsonify({"id": event_id} if event_id else {})
 
@@ -305,7 +243,7 @@ def accept(key: Row, event_id: str | None, event: Json | None, client: str) -> R
 
 
 def normalize(key: Row, event: Json, client: str) -> Json | None:
-    """The event as Relay normalises it; None for what Relay drops after its answer (such as a transaction)."""
+    """The event as Relay normalizes it; None for what Relay drops after its response, such as a transaction."""
     normalizer = StoreNormalizer(
         project_id=key["project"],
         key_id=str(key["id"]),
@@ -329,7 +267,7 @@ def normalize(key: Row, event: Json, client: str) -> Json | None:
 
 
 def save_event(project_id: int, event: Json) -> None:
-    """Store the event once, in the issue of its hash. A repeated event_id is dropped, as by Sentry's consumer."""
+    """Store the event in the issue of its hash. An event whose ID is already stored is dropped."""
     store = the_store()
     if store.one("SELECT 1 FROM event WHERE project = ? AND event_id = ?", project_id, event["event_id"]):
         return
@@ -354,7 +292,7 @@ def save_event(project_id: int, event: Json) -> None:
 
 
 def save_release(project_id: int, event: Json) -> int | None:
-    """Sentry knows a release from the first event that names it."""
+    """Create the release of the event, unless it exists."""
     version = event.get("release")
     if not version:
         return None
@@ -384,7 +322,7 @@ def create_issue(project_id: int, event: Json) -> int:
 
 
 def update_issue(issue_id: int, event: Json, summary: grouping.Summary, release_id: int | None) -> None:
-    """The issue shows its newest event and counts all."""
+    """Set title, counts and times of the issue from a new event, and re-open it if necessary."""
     store = the_store()
     store.run(
         """UPDATE issue SET type = ?, title = ?, culprit = ?, metadata = ?, level = ?, logger = ?, platform = ?,
@@ -396,28 +334,21 @@ def update_issue(issue_id: int, event: Json, summary: grouping.Summary, release_
     )  # fmt: skip
     issue = cast(Row, store.one("SELECT * FROM issue WHERE id = ?", issue_id))
     if issue["status"] == "resolved" and not is_covered(issue, release_id):
-        reopen(issue_id, "regressed")
+        store.set_status(issue_id, "unresolved", "regressed")
         store.add_activity(issue_id, None, "set_regression", version=event.get("release") or "")
     elif issue["status"] == "ignored" and is_snooze_over(issue):
-        reopen(issue_id, "escalating")
+        store.set_status(issue_id, "unresolved", "escalating")
         store.add_activity(issue_id, None, "set_unresolved")
 
 
-def reopen(issue_id: int, substatus: str) -> None:
-    the_store().run(
-        "UPDATE issue SET status = 'unresolved', substatus = ?, resolution = NULL, snooze = NULL WHERE id = ?",
-        substatus, issue_id,
-    )  # fmt: skip
-
-
 def is_covered(issue: Row, release_id: int | None) -> bool:
-    """Whether the resolution still holds: it names a release, and the event is from an older one (or names none)."""
+    """Whether the issue stays resolved: in a release, and the event is from an older release or from none."""
     if issue["resolution"] is None:
         return False
     resolution = json.loads(issue["resolution"])
     if release_id is None:
         return True
-    # "In the next release" was decided when `release` was the latest one: that one is still covered.
+    # For "in the next release", `release` is the latest one at that time, which is still covered.
     newest_covered = resolution["release"] if "inNextRelease" in resolution else resolution["release"] - 1
     return bool(release_id <= newest_covered)
 

@@ -1,16 +1,14 @@
-"""Everything around the issues: who am I, organizations, projects, keys, people, teams, releases, ids.
+"""Everything around the issues: token, organizations, projects, keys, members, teams, short IDs and event IDs.
 
-These are the core fields that clients read. What belongs to an installation (features, options, quotas, avatars, the
-role list) is left out or empty.
+The responses have the fields that Sentry's API description requires. Settings of an installation, such as features,
+options and avatars, are empty.
 """
 
-import time
-from typing import Any, cast
+from typing import cast
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from .auth import (
-    ApiError,
     authenticate,
     bad_request,
     find_organization,
@@ -24,9 +22,8 @@ from .auth import (
 from .grouping import Json
 from .ingest import parse_event_id
 from .pagination import numbered_page, requested_per_page, respond, scored_page
-from .serializers import full_event_json, iso, release_json, short_id, stream_json, user_json
+from .serializers import LETTER_AVATAR, full_event_json, iso, short_id, stream_json, user_json
 from .store import Row
-from .update import parse_moment, request_data
 
 lookups = Blueprint("lookups", __name__, url_prefix="/api/0")
 
@@ -35,7 +32,6 @@ PROJECT_FLAGS = (
     "InsightsHttp", "InsightsDb", "InsightsAssets", "InsightsAppStart", "InsightsScreenLoad", "InsightsVitals",
     "InsightsCaches", "InsightsQueues", "InsightsAgentMonitoring", "InsightsMCP", "Logs", "TraceMetrics", "UserReports",
 )  # fmt: skip
-LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None}
 SDK_LOADER_OPTIONS = ("hasReplay", "hasPerformance", "hasDebug", "hasFeedback", "hasLogsAndMetrics")
 MEMBER_FLAGS = (
     "idp:provisioned", "idp:role-restricted", "sso:linked", "sso:invalid",
@@ -54,15 +50,11 @@ def organization_json(row: Row) -> Json:
         "name": row["name"],
         "status": {"id": "active", "name": "active"},
         "dateCreated": iso(row["created"]),
-        "isEarlyAdopter": False,
-        "require2FA": False,
         "avatar": LETTER_AVATAR,
         "features": [],
         "links": {"organizationUrl": base, "regionUrl": base},
-        "hasAuthProvider": False,
-        "allowMemberInvite": True,
-        "allowMemberProjectCreation": True,
-        "allowSuperuserAccess": False,
+        **dict.fromkeys(("isEarlyAdopter", "require2FA", "hasAuthProvider", "allowSuperuserAccess"), False),
+        **dict.fromkeys(("allowMemberInvite", "allowMemberProjectCreation"), True),
     }
 
 
@@ -83,18 +75,15 @@ def project_json(row: Row) -> Json:
         "name": row["slug"],
         "platform": row["platform"],
         "dateCreated": iso(row["created"]),
-        "isBookmarked": False,
         "isMember": member is not None,
         "hasAccess": True,
         "access": sorted(the_caller().scopes),
         "features": [],
         "firstEvent": iso(row["first_event"]),
-        "firstTransactionEvent": False,
         "status": "active",
         "color": "#3fbf7f",
-        "isPublic": False,
-        "isInternal": False,
         "avatar": LETTER_AVATAR,
+        **dict.fromkeys(("isBookmarked", "firstTransactionEvent", "isPublic", "isInternal"), False),
         **{f"has{flag}": False for flag in PROJECT_FLAGS},
         "team": team_ref(team) if team else None,
         "teams": [team_ref(team)] if team else [],
@@ -110,19 +99,17 @@ def project_with_organization(row: Row) -> Json:
 
 
 def member_json(row: Row) -> Json:
-    """`id` is the membership's; an issue is assigned to `user.id`."""
+    """A member. `id` is the membership; an issue is assigned to `user.id`."""
     user = the_store().one("SELECT * FROM user WHERE id = ?", row["user"])
-    shown = user_json(user) if user else {}
+    person = user_json(user) if user else {}
     return {
         "id": str(row["id"]),
-        "email": shown.get("email"),
-        "name": shown.get("name"),
-        "user": shown,
-        "role": row["role"],
-        "orgRole": row["role"],
+        "email": person.get("email"),
+        "name": person.get("name"),
+        "user": person,
+        **dict.fromkeys(("role", "orgRole"), row["role"]),
         "roleName": row["role"].title(),
-        "pending": False,
-        "expired": False,
+        **dict.fromkeys(("pending", "expired"), False),
         "flags": dict.fromkeys(MEMBER_FLAGS, False),
         "dateCreated": iso(row["created"]),
         "inviteStatus": "approved",
@@ -149,7 +136,7 @@ def team_json(row: Row) -> Json:
 
 
 def key_json(row: Row) -> Json:
-    """Of the addresses only those of the DSNs are served here; the rest is there to have the form."""
+    """A client key. Of the URLs, the sandbox serves only the DSNs."""
     base = the_store().url_prefix
     ingest, public = f"{base}/api/{row['project']}", row["public"]
     dsn = {
@@ -165,10 +152,8 @@ def key_json(row: Row) -> Json:
         "otlp_logs": f"{ingest}/integration/otlp/v1/logs",
     }
     return {
-        "id": row["public"],
-        "name": "Default",
-        "label": "Default",
-        "public": row["public"],
+        **dict.fromkeys(("id", "public"), public),
+        **dict.fromkeys(("name", "label"), "Default"),
         "secret": row["secret"],
         "projectId": row["project"],
         "isActive": True,
@@ -186,16 +171,10 @@ def key_json(row: Row) -> Json:
 
 @lookups.get("/")
 def index() -> Response:
-    """`GET /api/0/`: what the token may do and whose it is; without a token both are null."""
+    """The scopes and the owner of the token; both are null without a token."""
     caller = authenticate()
     auth = {"scopes": sorted(caller.scopes)} if caller else None
     return jsonify({"version": "0", "auth": auth, "user": user_json(caller.user) if caller else None})
-
-
-@lookups.get("/auth/")
-@needs("user")
-def who_am_i() -> Response:
-    return jsonify(user_json(the_caller().user))
 
 
 # --- organizations and projects
@@ -221,7 +200,7 @@ def get_organization(organization: str) -> Response:
 @lookups.get("/projects/")
 @needs("project")
 def all_projects() -> Response:
-    """Of all organizations of the token's owner, newest first."""
+    """The projects of all organizations of the token's owner, newest first."""
     rows = {
         row["id"]: row
         for org in my_organizations()
@@ -234,12 +213,8 @@ def all_projects() -> Response:
 @lookups.get("/organizations/<organization>/projects/")
 @needs("org")
 def organization_projects(organization: str) -> Response:
-    """By slug. `query` is text of the slug, or `slug:` or `id:`."""
     org = find_organization(organization)
     rows = the_store().all("SELECT * FROM project WHERE organization = ? ORDER BY slug", org["id"])
-    for word in request.args.get("query", "").split():
-        key, _, value = word.rpartition(":")
-        rows = [row for row in rows if (str(row[key]) == value if key in ("slug", "id") else value in row["slug"])]
     return respond(numbered_page(rows, requested_per_page()), project_json)
 
 
@@ -268,16 +243,6 @@ def members(organization: str) -> Response:
     return respond(numbered_page(rows, requested_per_page()), member_json)
 
 
-@lookups.get("/organizations/<organization>/users/")
-@needs("org")
-def users(organization: str) -> Response:
-    """Members with the slugs of their projects, in one page."""
-    org = find_organization(organization)
-    rows = the_store().all("SELECT * FROM member WHERE organization = ? ORDER BY id", org["id"])
-    sql = "SELECT slug FROM project JOIN team_member ON team_member.team = project.team WHERE user = ? ORDER BY slug"
-    return jsonify([member_json(row) | {"projects": [p[0] for p in the_store().all(sql, row["user"])]} for row in rows])
-
-
 @lookups.get("/organizations/<organization>/teams/")
 @needs("team")
 def teams(organization: str) -> Response:
@@ -286,77 +251,10 @@ def teams(organization: str) -> Response:
     return respond(numbered_page(rows, requested_per_page()), team_json)
 
 
-# --- releases
-
-
-@lookups.get("/organizations/<organization>/releases/")
-@needs("release")
-def releases(organization: str) -> Response:
-    """Newest first; `query` is the beginning of a version."""
-    org = find_organization(organization)
-    rows = the_store().all("SELECT version FROM release WHERE organization = ? ORDER BY id DESC", org["id"])
-    rows = [row for row in rows if row["version"].startswith(request.args.get("query", ""))]
-    return respond(numbered_page(rows, requested_per_page()), lambda row: release_json(row["version"], org["id"]))
-
-
-@lookups.get("/organizations/<organization>/releases/<path:version>/")
-@needs("release")
-def get_release(organization: str, version: str) -> Response:
-    org = find_organization(organization)
-    sql = "SELECT 1 FROM release WHERE organization = ? AND version = ?"
-    if the_store().one(sql, org["id"], version) is None:
-        raise not_found()
-    return jsonify(release_json(version, org["id"]))
-
-
-@lookups.post("/organizations/<organization>/releases/")
-@needs("release")
-def create_release(organization: str) -> tuple[Response, int]:
-    """201 for a new release, 208 for one that exists (its projects are added to)."""
-    org, store, data = find_organization(organization), the_store(), request_data()
-    version, slugs = checked_release(data)
-    sql = "SELECT * FROM project WHERE organization = ? AND (slug = ? OR CAST(id AS TEXT) = ?)"
-    projects = [store.one(sql, org["id"], slug, slug) for slug in slugs]
-    if None in projects:
-        raise ApiError(400, {"projects": ["Invalid project ids or slugs"]})
-    released = data.get("dateReleased")
-    with store.transaction():
-        columns = (org["id"], version, data.get("ref"), data.get("url"), time.time())
-        known = store.scalar("SELECT id FROM release WHERE organization = ? AND version = ?", org["id"], version)
-        release = known or store.run(
-            "INSERT INTO release (organization, version, ref, url, created) VALUES (?, ?, ?, ?, ?)", *columns
-        )
-        if released:
-            store.run("UPDATE release SET released = ? WHERE id = ?", parse_moment(str(released)), release)
-        for row in projects:
-            store.run("INSERT OR IGNORE INTO release_project VALUES (?, ?)", release, row["id"] if row else None)
-    return jsonify(release_json(version, org["id"])), 208 if known else 201
-
-
-def checked_release(data: Any) -> tuple[str, list[str]]:
-    wrong: Json = {}
-    body = data if isinstance(data, dict) else {}
-    version, slugs = body.get("version"), body.get("projects")
-    if not isinstance(version, str) or not version.strip():
-        wrong["version"] = ["This field is required." if version is None else "Not a valid string."]
-    elif version in (".", "..", "latest") or any(char in version for char in "\n\r\t\f\\/"):
-        wrong["version"] = [f"Release with name {version} is not allowed"]
-    if not isinstance(slugs, list) or not all(isinstance(slug, str | int) for slug in slugs):
-        wrong["projects"] = ["This field is required." if slugs is None else "Not a valid list."]
-    elif not slugs:
-        wrong["projects"] = ["This list may not be empty."]
-    for name in ("ref", "url"):
-        if not isinstance(body.get(name), str | None):
-            wrong[name] = ["Not a valid string."]
-    if wrong:
-        raise ApiError(400, wrong)
-    return str(version), [str(slug) for slug in slugs or []]
-
-
 # --- ids
 
 
-# Unlike the rest of the organization's endpoints this one asks for the scopes of issues since 2025.
+# Unlike other endpoints of the organization, this one requires the scopes of issues (since 2025).
 @lookups.get("/organizations/<organization>/shortids/<short>/")
 @needs("event")
 def short_ids(organization: str, short: str) -> Response:
@@ -370,7 +268,7 @@ def short_ids(organization: str, short: str) -> Response:
             "organizationSlug": org["slug"],
             "projectSlug": project["slug"],
             "groupId": str(issue["id"]),
-            "group": stream_json([issue], "")[0],
+            "group": stream_json([issue], "", False)[0],
             "shortId": short_id(issue, project),
         }
     )

@@ -1,8 +1,12 @@
 """Cursors and the Link header.
 
-A cursor is `value:offset:is_prev` and opaque to a client. Each family of lists has its own meaning of it, as in Sentry:
-scored lists (issues: value is the score, offset counts entries of the same score), offset lists (events: value 0,
-offset absolute) and paged lists (projects, releases: value is the page size, offset the page number).
+A cursor is `value:offset:is_prev` and opaque to a client. Its meaning depends on the list, like in Sentry:
+
+* issues: value is the score, offset counts entries of the same score
+* events: value is 0, offset is absolute
+* projects, members, teams: value is the page size, offset the page number
+
+A "previous" cursor is in the header, but cannot be requested.
 """
 
 from bisect import bisect_left
@@ -50,13 +54,13 @@ def requested_cursor() -> Cursor | None:
         raise bad_request("Invalid cursor parameter.") from None
     if abs(cursor.value) > MAX_NUMBER or abs(cursor.offset) > MAX_NUMBER:
         raise bad_request("Pagination offset too large")
-    if cursor.offset < 0 and not cursor.is_prev:
+    if cursor.offset < 0:
         raise bad_request("Pagination offset cannot be negative")
     return cursor
 
 
 def requested_per_page() -> int:
-    """`per_page` of the generic endpoints: refused above 100, unlike the silently capped `limit` of issue lists."""
+    """`per_page`, which is refused above 100, unlike the `limit` of issue lists."""
     try:
         per_page = int(request.args.get("per_page") or MAX_PAGE)
     except ValueError:
@@ -67,20 +71,17 @@ def requested_per_page() -> int:
 
 
 def scored_page(entries: Sequence[tuple[int, int]], limit: int) -> Page:
-    """Entries are (score, id); highest first. Ties are told apart by the cursor's offset, so no entry is skipped
-    or repeated when many share a score, nor when the limit changes between two pages."""
+    """A page of IDs, for entries (score, ID), the highest score first.
+
+    The cursor's offset counts the entries of its score that were listed, so that none is skipped or repeated.
+    """
     entries = sorted(entries, reverse=True)
     negated = [-score for score, _ in entries]
     cursor = requested_cursor() or Cursor(0, 0)
-    # The value 0 stands for the end one starts from.
-    origin = len(entries) if cursor.is_prev else 0
-    start = max((bisect_left(negated, -cursor.value) if cursor.value else origin) + cursor.offset, 0)
-    if cursor.is_prev:
-        stop = min(start, len(entries))
-        start = max(stop - limit, 0)
-    else:
-        stop = min(start + limit, len(entries))
-        start = min(start, stop)
+    # The value 0 is the beginning.
+    start = (bisect_left(negated, -cursor.value) if cursor.value else 0) + cursor.offset
+    stop = min(start + limit, len(entries))
+    start = min(start, stop)
 
     def cursor_at(position: int, is_prev: bool, has_results: bool) -> Cursor:
         if not entries:
@@ -93,25 +94,24 @@ def scored_page(entries: Sequence[tuple[int, int]], limit: int) -> Page:
 
 
 def offset_page(fetch: Callable[[int, int], Sequence[Any]], limit: int) -> Page:
-    """`fetch(offset, count)` gives the entries; cursors are `0:{offset}:{is_prev}`."""
-    offset = max((requested_cursor() or Cursor(0, 0)).offset, 0)
+    """A page of what `fetch(offset, count)` returns; cursors are `0:{offset}:{is_prev}`."""
+    offset = (requested_cursor() or Cursor(0, 0)).offset
     items = list(fetch(offset, limit + 1))
     before = Cursor(0, max(offset - limit, 0), True, offset > 0)
     return Page(items[:limit], before, Cursor(0, offset + limit, False, len(items) > limit))
 
 
 def numbered_page(rows: Sequence[Any], limit: int) -> Page:
-    """Classic pages: `{page size}:{page number}:{is_prev}`."""
+    """Rows by page number; cursors are `{page size}:{page number}:{is_prev}`."""
     cursor = requested_cursor() or Cursor(limit, 0)
-    size = cursor.value or limit
-    start = max(cursor.offset, 0) * size
+    start = cursor.offset * (cursor.value or limit)
     more = len(rows) > start + limit
     before = Cursor(limit, cursor.offset - 1, True, start > 0)
     return Page(list(rows[start : start + limit]), before, Cursor(limit, cursor.offset + 1, False, more))
 
 
 def link_header(page: Page) -> str:
-    """Both relations are always there, previous first; without other parameters the URL reads `/?&cursor=`."""
+    """Both relations, previous first. Without other parameters the URL is `/?&cursor=`, like in Sentry."""
     others = urlencode([(key, value) for key, value in request.args.items(multi=True) if key != "cursor"])
     url = f"{the_store().url_prefix}{quote(request.path)}?{others}"
     return ", ".join(

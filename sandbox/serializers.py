@@ -1,10 +1,8 @@
-"""Rows and normalised events -> the JSON of the web API.
+"""The JSON of the web API, made of rows and normalized events.
 
-Decimal ids are strings, an issue's `count` is a string, times are ISO 8601 with a Z, and a fraction only when
-there is one.
-
-Where Sentry itself departs from its OpenAPI description the code is followed: null in the `statusDetails` of a snooze,
-`matchingEventId` only with a direct hit, `expand` keys only when asked for, full events without `event.type`.
+IDs and an issue's `count` are strings. Times are ISO 8601 with a Z, with a fraction only if there is one. Where
+Sentry's code differs from its API description, this follows the code: null in the `statusDetails` of a snooze,
+`matchingEventId` only with a direct hit, full events without `event.type`.
 """
 
 # ruff: noqa: S608 - only fixed text is put into SQL; every value is bound.
@@ -18,13 +16,14 @@ from hashlib import md5
 from typing import Any, cast
 
 from . import grouping
-from .auth import encode_base32, the_caller, the_store
+from .auth import encode_base32, shuffles_ties, the_caller, the_store
 from .grouping import Json
 from .ingest import is_snooze_over
 from .store import Row
 
 HOUR, DAY = 3600, 86400
 MAX_ACTIVITIES = 100
+LETTER_AVATAR = {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None}
 
 ERROR_MESSAGES = {
     "invalid_data": "Discarded invalid value",
@@ -55,17 +54,12 @@ def user_json(user: Row) -> Json:
         "username": user["email"],
         "email": user["email"],
         "avatarUrl": avatar,
-        "avatar": {"avatarType": "letter_avatar", "avatarUuid": None, "avatarUrl": None},
+        "avatar": LETTER_AVATAR,
         "isActive": bool(user["active"]),
-        "isSuspended": False,
         "hasPasswordAuth": True,
-        "isManaged": False,
         "dateJoined": iso(user["created"]),
-        "lastLogin": None,
-        "has2fa": False,
-        "lastActive": None,
-        "isSuperuser": False,
-        "isStaff": False,
+        **dict.fromkeys(("isSuspended", "isManaged", "has2fa", "isSuperuser", "isStaff"), False),
+        **dict.fromkeys(("lastLogin", "lastActive")),
         "experiments": {},
         "emails": [{"id": str(user["id"]), "email": user["email"], "is_verified": True}],
     }
@@ -77,7 +71,7 @@ def user_by_id(user_id: int | None) -> Json | None:
 
 
 def actor_json(assignee: str | None) -> Json | None:
-    """`user:1` or `team:1`, as kept in the database -> the actor that the API shows."""
+    """The actor for `user:1` or `team:1`, as stored in the database."""
     if assignee is None:
         return None
     kind, _, actor_id = assignee.partition(":")
@@ -100,34 +94,20 @@ def release_json(version: str | None, organization: int) -> Json | None:
         "id": release["id"],
         "version": version,
         "shortVersion": version,
-        "versionInfo": None,
         "status": "open",
-        "ref": release["ref"],
-        "url": release["url"],
         "dateCreated": iso(release["created"]),
-        "dateReleased": iso(release["released"]),
-        "data": {},
-        "commitCount": 0,
-        "deployCount": 0,
-        "newGroups": 0,
-        "authors": [],
-        "lastCommit": None,
-        "lastDeploy": None,
         "firstEvent": iso(release["created"]),
-        "lastEvent": None,
-        "owner": None,
-        "userAgent": None,
-        "projects": [
-            {
-                "id": row["id"],
-                "slug": row["slug"],
-                "name": row["slug"],
-                "platform": row["platform"],
-                "hasHealthData": False,
-            }
-            for row in projects
-        ],
+        "data": {},
+        "authors": [],
+        "projects": [project_ref(row) | {"hasHealthData": False} for row in projects],
+        **dict.fromkeys(("commitCount", "deployCount", "newGroups"), 0),
+        **dict.fromkeys(("versionInfo", "ref", "url", "dateReleased", "lastEvent", "owner", "userAgent")),
+        **dict.fromkeys(("lastCommit", "lastDeploy")),
     }
+
+
+def project_ref(row: Row) -> Json:
+    return {"id": str(row["id"]), "slug": row["slug"], "name": row["slug"], "platform": row["platform"]}
 
 
 # --- issues
@@ -138,7 +118,7 @@ def short_id(issue: Row, project: Row) -> str:
 
 
 def status_json(issue: Row) -> Json:
-    """`status`, `substatus` and `statusDetails`; a snooze that has run out is reported as unresolved."""
+    """`status`, `substatus` and `statusDetails`. An issue whose snooze is over is unresolved."""
     if issue["status"] == "ignored" and is_snooze_over(issue):
         return {"status": "unresolved", "substatus": "ongoing", "statusDetails": {}}
     resolution, snooze = json.loads(issue["resolution"] or "{}"), json.loads(issue["snooze"] or "{}")
@@ -155,22 +135,8 @@ def status_json(issue: Row) -> Json:
     return {"status": issue["status"], "substatus": substatus, "statusDetails": details}
 
 
-def derived_json(status: Json, issue: Row) -> Json:
-    return {
-        "blocker": "none",
-        "progress": "none",
-        "status": status["status"],
-        "viewCount": 0,
-        "hasOpenFixPr": False,
-        "isAssigned": issue["assignee"] is not None,
-        "hasRootCause": False,
-        "lastCompletedAutofixStep": "none",
-        "lastProgressedAt": None,
-    }
-
-
 def issue_json(issue: Row) -> Json:
-    """The base form of an issue: the answer to a PUT, and what the list and detail forms add to."""
+    """The base form of an issue: the response to a PUT, and a part of the list and detail forms."""
     store = the_store()
     project = cast(Row, store.one("SELECT * FROM project WHERE id = ?", issue["project"]))
     slug = store.scalar("SELECT slug FROM organization WHERE id = ?", project["organization"])
@@ -189,9 +155,7 @@ def issue_json(issue: Row) -> Json:
         **status,
         "isPublic": issue["share_id"] is not None,
         "platform": issue["platform"],
-        "project": {
-            "id": str(project["id"]), "name": project["slug"], "slug": project["slug"], "platform": project["platform"],
-        },
+        "project": project_ref(project),
         "type": issue["type"],
         "metadata": json.loads(issue["metadata"]),
         "numComments": 0,
@@ -205,13 +169,18 @@ def issue_json(issue: Row) -> Json:
         "issueCategory": "error",
         "priority": issue["priority"],
         "priorityLockedAt": iso(issue["priority_locked"]),
-        "seerFixabilityScore": None,
-        "seerAutofixLastTriggered": None,
-        "seerExplorerAutofixLastTriggered": None,
-        "derivedData": derived_json(status, issue),
+        **dict.fromkeys(("seerFixabilityScore", "seerAutofixLastTriggered", "seerExplorerAutofixLastTriggered")),
+        "derivedData": {
+            "status": status["status"],
+            "isAssigned": issue["assignee"] is not None,
+            "viewCount": 0,
+            "lastProgressedAt": None,
+            **dict.fromkeys(("hasOpenFixPr", "hasRootCause"), False),
+            **dict.fromkeys(("blocker", "progress", "lastCompletedAutofixStep"), "none"),
+        },
         "isUnhandled": bool(issue["unhandled"]),
         **times_json(issue),
-    }  # fmt: skip
+    }
 
 
 def times_json(issue: Row) -> Json:
@@ -225,7 +194,7 @@ def times_json(issue: Row) -> Json:
 
 
 def event_counts(issue_ids: Iterable[int], step: int, buckets: int) -> dict[int, list[list[int]]]:
-    """Per issue [[start of bucket, events], ...], oldest first, the current bucket last."""
+    """For each issue [[start of bucket, events], ...], oldest first, the current bucket last."""
     last = int(time.time()) // step * step
     starts = [last - step * back for back in reversed(range(buckets))]
     counts: dict[int, dict[int, int]] = defaultdict(dict)
@@ -237,66 +206,46 @@ def event_counts(issue_ids: Iterable[int], step: int, buckets: int) -> dict[int,
     return {issue_id: [[start, counts[issue_id].get(start, 0)] for start in starts] for issue_id in ids}
 
 
-def stream_json(issues: list[Row], period: str, expand: Iterable[str] = ()) -> list[Json]:
-    """Issues as a list shows them; `period` is 24h, 14d, auto or empty for no stats."""
+def stream_json(issues: list[Row], period: str, lifetime: bool) -> list[Json]:
+    """Issues as a list shows them.
+
+    :param period: 24h, 14d or auto; empty for no `stats`
+    :param lifetime: whether to add what only the organization's list has
+    """
     step, buckets = (DAY, 14) if period == "14d" else (HOUR, 24)
     stats = event_counts((issue["id"] for issue in issues), step, buckets) if period else {}
     return [
-        issue_json(issue) | ({"stats": {period: stats[issue["id"]]}} if period else {}) | expanded_json(issue, expand)
+        issue_json(issue)
+        | ({"stats": {period: stats[issue["id"]]}} if period else {})
+        | ({"lifetime": times_json(issue) | {"stats": None}, "filtered": None} if lifetime else {})
         for issue in issues
     ]
 
 
-def expanded_json(issue: Row, expand: Iterable[str]) -> Json:
-    reason = {"new": 0, "regressed": 2, "escalating": 5}.get(issue["substatus"], 6)
-    inbox = {"reason": reason, "reason_details": None, "date_added": iso(issue["first_seen"])}
-    everything: Json = {
-        "inbox": None if issue["reviewed"] or issue["status"] != "unresolved" else inbox,
-        "owners": None,
-        "integrationIssues": [],
-        "sentryAppIssues": [],
-        "latestEventHasAttachments": False,
-        "forecast": {},
-    }
-    return {key: everything[key] for key in expand if key in everything}
-
-
-def lifetime_json(issue: Row) -> Json:
-    return {"lifetime": times_json(issue) | {"stats": None}, "filtered": None}
-
-
-def detail_json(issue: Row, organization: int, expand: Iterable[str], collapse: Iterable[str]) -> Json:
-    """`GET .../issues/{id}/`: the base form with history, people, statistics, tags and releases."""
+def detail_json(issue: Row, organization: int) -> Json:
+    """An issue as `GET .../issues/{id}/` shows it: with history, people, statistics, tags and releases."""
     store = the_store()
     sql = "SELECT user.*, seen FROM issue_user JOIN user ON user.id = user WHERE issue = ? AND"
     seen = store.all(f"{sql} seen IS NOT NULL ORDER BY seen DESC", issue["id"])
     participants = store.all(f"{sql} reason IS NOT NULL ORDER BY user.id", issue["id"])
-    parts: dict[str, Json] = {
-        "stats": {
-            "stats": {
-                "24h": event_counts([issue["id"]], HOUR, 25)[issue["id"]],
-                "30d": event_counts([issue["id"]], DAY, 31)[issue["id"]],
-            }
-        },
-        "tags": {"tags": tag_totals(issue["id"])},
-        "release": {
-            "firstRelease": release_json(issue["first_release"], organization),
-            "lastRelease": release_json(issue["last_release"], organization),
-        },
-    }
     return {
         **issue_json(issue),
         "activity": activities_json(issue),
         "seenBy": [user_json(user) | {"lastSeen": iso(user["seen"])} for user in seen],
         "participants": [user_json(user) | {"type": "user"} for user in participants],
         "userReportCount": 0,
-        **{key: value for name, part in parts.items() if name not in collapse for key, value in part.items()},
-        **expanded_json(issue, expand),
+        "stats": {
+            "24h": event_counts([issue["id"]], HOUR, 25)[issue["id"]],
+            "30d": event_counts([issue["id"]], DAY, 31)[issue["id"]],
+        },
+        "tags": tag_totals(issue["id"]),
+        "firstRelease": release_json(issue["first_release"], organization),
+        "lastRelease": release_json(issue["last_release"], organization),
     }
 
 
 def activities_json(issue: Row) -> list[Json]:
-    """Newest first; the last one, "first seen", is made up and has the id 0."""
+    """The activities, newest first. The last one, "first seen", is not stored and has the ID 0."""
     sql = f"SELECT * FROM activity WHERE issue = ? ORDER BY id DESC LIMIT {MAX_ACTIVITIES - 1}"
     activities = [
         {
@@ -349,69 +298,58 @@ def event_tags_json(event: Json) -> list[Json]:
     return tags
 
 
+def common_event_json(row: Row, event: Json, summary: grouping.Summary) -> Json:
+    return {
+        **dict.fromkeys(("id", "eventID"), row["event_id"]),
+        "groupID": str(row["issue"]),
+        "projectID": str(row["project"]),
+        "title": summary.title,
+        "location": summary.location,
+        "culprit": summary.culprit,
+        "metadata": summary.metadata,
+        "user": event_user_json(event),
+        "tags": event_tags_json(event),
+        "platform": event.get("platform"),
+        "dateCreated": iso(int(row["timestamp"]) if shuffles_ties() else row["timestamp"]),
+        "crashFile": None,
+    }
+
+
 def simple_event_json(row: Row) -> Json:
     """An event as a list shows it."""
     event = json.loads(row["data"])
     summary = grouping.summarize(event)
-    return {
-        "id": row["event_id"],
-        "event.type": summary.type,
-        "groupID": str(row["issue"]),
-        "eventID": row["event_id"],
-        "projectID": str(row["project"]),
-        "message": row["message"],
-        "title": summary.title,
-        "location": summary.location,
-        "culprit": summary.culprit,
-        "user": event_user_json(event),
-        "tags": event_tags_json(event),
-        "platform": event.get("platform"),
-        "dateCreated": iso(row["timestamp"]),
-        "crashFile": None,
-        "metadata": summary.metadata,
-    }
+    return {**common_event_json(row, event, summary), "event.type": summary.type, "message": row["message"]}
 
 
 def full_event_json(row: Row) -> Json:
-    """An event with everything (`full=1`, hashes)."""
+    """An event with everything, as a list shows it with `full=1`."""
     event = json.loads(row["data"])
     summary = grouping.summarize(event)
     sdk = event.get("sdk")
     contexts = {key: value for key, value in (event.get("contexts") or {}).items() if value is not None}
     return {
-        "id": row["event_id"],
-        "groupID": str(row["issue"]),
-        "eventID": row["event_id"],
-        "projectID": str(row["project"]),
+        **common_event_json(row, event, summary),
+        "type": summary.type,
         "size": len(row["data"]),
         "entries": entries_json(event),
         "dist": event.get("dist"),
         "message": grouping.formatted_message(event),
-        "title": summary.title,
-        "location": summary.location,
-        "user": event_user_json(event),
         "contexts": contexts,
         "sdk": sdk and {"name": sdk.get("name"), "version": sdk.get("version")},
         "context": event.get("extra") or {},
         "packages": event.get("modules") or {},
-        "type": summary.type,
-        "metadata": summary.metadata,
-        "tags": event_tags_json(event),
-        "platform": event.get("platform"),
-        "dateCreated": iso(row["timestamp"]),
         "dateReceived": iso(event.get("received")),
         "errors": errors_json(event),
         "occurrence": None,
         "_meta": meta_json(event.get("_meta") or {}),
-        "crashFile": None,
-        "culprit": summary.culprit,
         "fingerprints": json.loads(row["hashes"]),
         "groupingConfig": {"id": "newstyle:2023-01-11", "enhancements": ""},
     }
 
 
 def detail_event_json(row: Row, organization: int) -> Json:
-    """`GET .../events/{latest|oldest|recommended|event_id}/`: with the release and the neighbours in the issue."""
+    """One event with its release and its neighbors in the issue."""
     store = the_store()
     neighbour = "SELECT event_id FROM event WHERE issue = ? AND (timestamp, id)"
     here = (row["issue"], row["timestamp"], row["id"])
@@ -427,22 +365,22 @@ def detail_event_json(row: Row, organization: int) -> Json:
 
 
 def errors_json(event: Json) -> list[Json]:
-    """What the normaliser found wrong. Sentry hides what is wrong with bread crumbs, extra, tags and frames."""
-    shown = []
+    """The errors that the normalizer reported. Sentry hides errors of breadcrumbs, extra, tags and frames."""
+    errors = []
     for error in event.get("errors") or []:
         name = (error or {}).get("name") or ""
         if not error or name.startswith(("breadcrumbs.", "extra.", "tags.")) or ".frames." in name:
             continue
         message = ERROR_MESSAGES.get(error["type"], "Unknown error")
         data = {key: value for key, value in error.items() if key != "type"}
-        shown.append({"type": error["type"], "message": message, "data": data})
-    return shown
+        errors.append({"type": error["type"], "message": message, "data": data})
+    return errors
 
 
 def meta_json(meta: Json) -> Json:
     names = {"user": "user", "contexts": "contexts", "context": "extra", "packages": "modules", "sdk": "sdk"}
     return {"entries": {}, "tags": meta.get("tags") or {}, "message": meta.get("logentry")} | {
-        shown: meta.get(name) for shown, name in names.items()
+        key: meta.get(name) for key, name in names.items()
     }
 
 
@@ -461,27 +399,22 @@ def entries_json(event: Json) -> list[Json]:
         }),
         ("stacktrace", trace and stacktrace_json(trace)),
         ("threads", threads and {"values": [thread_json(value) for value in threads]}),
-        ("template", event.get("template")),
         ("breadcrumbs", crumbs and {"values": [breadcrumb_json(value) for value in crumbs]}),
         ("request", event.get("request") and request_json(event["request"])),
-        ("csp", event.get("csp")),
-        ("debugmeta", event.get("debug_meta")),
     ]  # fmt: skip
     return [{"type": kind, "data": data} for kind, data in candidates if data]
 
 
 def has_system_frames(frames: list[Json]) -> bool:
-    """Whether the application's frames are to be told from others."""
+    """Whether some frames belong to the application and some do not."""
     return len({bool(frame.get("in_app")) for frame in frames}) > 1
 
 
 def exception_json(exception: Json) -> Json:
+    same = {key: exception.get(key) for key in ("type", "value", "module", "mechanism")}
     trace, raw = exception.get("stacktrace"), exception.get("raw_stacktrace")
     return {
-        "type": exception.get("type"),
-        "value": exception.get("value"),
-        "module": exception.get("module"),
-        "mechanism": exception.get("mechanism"),
+        **same,
         "threadId": exception.get("thread_id"),
         "stacktrace": stacktrace_json(trace) if trace else None,
         "rawStacktrace": stacktrace_json(raw) if raw else None,
@@ -519,8 +452,8 @@ def frame_json(frame: Json) -> Json:
         before = frame.get("pre_context") or []
         lines = [*before, frame["context_line"], *(frame.get("post_context") or [])]
         context = [[number, line] for number, line in enumerate(lines, frame["lineno"] - len(before))]
-    shown = {shown: frame.get(name) for shown, name in names.items()}
-    return shown | {"inApp": bool(frame.get("in_app")), "context": context, "errors": None}
+    renamed = {key: frame.get(name) for key, name in names.items()}
+    return renamed | {"inApp": bool(frame.get("in_app")), "context": context, "errors": None}
 
 
 def breadcrumb_json(crumb: Json) -> Json:
@@ -529,15 +462,10 @@ def breadcrumb_json(crumb: Json) -> Json:
 
 
 def request_json(http: Json) -> Json:
+    names = {"apiTarget": "api_target", "inferredContentType": "inferred_content_type"}
+    lists = {"query": "query_string", "headers": "headers", "cookies": "cookies"}
     return {
-        "apiTarget": http.get("api_target"),
-        "method": http.get("method"),
-        "url": http.get("url"),
-        "query": http.get("query_string") or [],
-        "fragment": http.get("fragment"),
-        "data": http.get("data"),
-        "headers": http.get("headers") or [],
-        "cookies": http.get("cookies") or [],
-        "env": http.get("env"),
-        "inferredContentType": http.get("inferred_content_type"),
+        **{key: http.get(key) for key in ("method", "url", "fragment", "data", "env")},
+        **{key: http.get(name) for key, name in names.items()},
+        **{key: http.get(name) or [] for key, name in lists.items()},
     }

@@ -1,169 +1,175 @@
-"""The HTTP server: werkzeug's threaded one with connections that stay open.
-
-werkzeug's handler closes every connection and waits before it does; Sentry's servers keep them open, and clients with a
-pool rely on that. So the handler below reads the whole request, runs the application and sends one response with its
-length. Nagle's algorithm is off, or each answer could wait 40 ms for the client's delayed acknowledgement.
-"""
+"""The HTTP server: cheroot with a gateway that plays faults, and the `Sandbox` that tests use."""
 
 import io
+import os
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
+from urllib.parse import unquote_to_bytes, urlsplit
 
+from cheroot import wsgi
 from flask import Flask, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from .app import create_app
 from .faults import Fault, Faults
 from .ingest import MAX_BODY
 from .store import Store
 
+# Requests that are handled at the same time; idle connections take no thread.
+THREADS = 16
 MAX_DRAINED = 100 * 1024 * 1024
-RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
+CLOSE_WITH_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 seconds
+
+Headers = list[tuple[str, str]]
 
 
-class Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 64 * 1024  # headers and body leave in one packet
-    timeout = 60
-    server_version = "sandbox"
-    sys_version = ""
+class Gateway(wsgi.Gateway_10):
+    """Read the whole request, then play a fault or run the application, and send one response with its length."""
 
-    def version_string(self) -> str:
-        return self.server_version
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Quiet."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.app.extensions["connections"].add(self.connection)  # type: ignore[attr-defined]
-
-    def finish(self) -> None:
-        self.server.app.extensions["connections"].discard(self.connection)  # type: ignore[attr-defined]
-        super().finish()
-
-    def read_body(self, environ: dict[str, Any]) -> bytes | None:
-        """The whole body, None when it is larger than is allowed."""
-        if environ.get("wsgi.input_terminated"):  # chunked
-            body: bytes = environ["wsgi.input"].read(MAX_BODY + 1)
-            return body if len(body) <= MAX_BODY else None
-        try:
-            length = max(int(environ.get("CONTENT_LENGTH") or 0), 0)
-        except ValueError:
-            length = 0
-        if length <= MAX_BODY:
-            return self.rfile.read(length)
-        # Read on for a while, so that the client gets to see the answer instead of a reset.
-        remaining = min(length, MAX_DRAINED)
-        while remaining > 0 and (chunk := self.rfile.read(min(remaining, MAX_BODY))):
-            remaining -= len(chunk)
-        return None
-
-    def run_wsgi(self) -> None:
-        if self.headers.get("Expect", "").strip().lower() == "100-continue":
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.wfile.flush()
-        environ = self.make_environ()
-        body = self.read_body(environ)
+    def respond(self) -> None:
+        # cheroot leaves %2F encoded. Sentry's WSGI server decodes it like all other characters.
+        self.env["PATH_INFO"] = unquote_to_bytes(urlsplit(self.env["REQUEST_URI"]).path).decode("latin-1")
+        body = self.read_body()
         if body is None:
-            self.close_connection = True
+            self.req.close_connection = True
             self.reply("413 CONTENT TOO LARGE", [("Content-Type", "text/plain")], b"length limit exceeded")
             return
-        environ.update(
-            {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
-        )
-        faults: Faults = self.server.app.extensions["faults"]  # type: ignore[attr-defined]
-        fault = faults.choose(self.command, self.path, body)
-        if fault and (refusal := faults.refusal(fault)):
-            self.reply(refusal.status, refusal.headers, refusal.body)
+        self.env.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+        faults: Faults = self.req.server.faults
+        fault = faults.choose(self.env["REQUEST_METHOD"], self.env["REQUEST_URI"], body)
+        if fault and (error := faults.error_response(fault)):
+            self.reply(error.status, error.headers, error.body)
         elif fault is Fault.REQUEST_LOST:
             self.reset()
         else:
-            answer = self.handled(environ)
-            self.reset() if fault is Fault.ANSWER_LOST else self.reply(*answer)
+            response = self.run_application()
+            self.reset() if fault is Fault.RESPONSE_LOST else self.reply(*response)
 
-    def handled(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Runs the application: status, headers and body of its answer."""
+    def read_body(self) -> bytes | None:
+        """The whole body, None when it is larger than allowed."""
+        if self.req.chunked_read:
+            body: bytes = self.req.rfile.read(MAX_BODY + 1)
+            return body if len(body) <= MAX_BODY else None
+        length = int(self.env.get("CONTENT_LENGTH") or 0)
+        if length <= MAX_BODY:
+            return bytes(self.req.rfile.read(length))
+        # Read on for a while. A client that is still sending would see a reset instead of the response.
+        remaining = min(length, MAX_DRAINED)
+        while remaining > 0 and (chunk := self.req.rfile.read(min(remaining, MAX_BODY))):
+            remaining -= len(chunk)
+        return None
+
+    def run_application(self) -> tuple[str, Headers, bytes]:
+        """Status, headers and body of the application's response."""
         started: list[Any] = []
 
-        def start_response(status: str, headers: list[tuple[str, str]], _exc: Any = None) -> Any:
+        def start_response(status: str, headers: Headers, _exc: Any = None) -> Callable[[bytes], None]:
             started[:] = [status, headers]
+            return self.write
 
-        payload = b"".join(self.server.app(environ, start_response))
+        payload = b"".join(self.req.server.wsgi_app(self.env, start_response))
         return started[0], started[1], payload
 
-    def reset(self) -> None:
-        """Ends the connection without an answer, as when the server or a proxy before it is killed."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-        self.connection.close()
-        self.close_connection = True
+    def reply(self, status: str, headers: Headers, body: bytes) -> None:
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            headers = [*headers, ("Content-Length", str(len(body)))]
+        self.start_response(status, headers)
+        if self.env["REQUEST_METHOD"] != "HEAD":
+            self.write(body)
 
-    def reply(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
-        for name, value in headers:
-            if name.lower() != "content-length":
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+    def reset(self) -> None:
+        """End the connection without a response, like a server or a proxy that is killed."""
+        connection = self.req.conn
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_WITH_RESET)
+        # Closed here, since cheroot would shut the connection down first, which the client sees as a regular end.
+        connection.linger = True
+        os.close(connection.socket.detach())
+        self.req.close_connection = True
+        self.req.sent_headers = True
+
+
+class Server(wsgi.Server):
+    """cheroot's WSGI server, set up to keep connections open and to stop quickly."""
+
+    expiration_interval = 0.02  # stop() waits for up to this time
+    keep_alive_conn_limit = 1000
+
+    def __init__(self, address: tuple[str, int], app: Flask, faults: Faults) -> None:
+        super().__init__(
+            address, app, THREADS, server_name="sandbox", request_queue_size=128, timeout=60, shutdown_timeout=1
+        )
+        self.gateway = Gateway
+        self.faults = faults
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        """Print only errors of the sandbox itself, not what happens to connections."""
+        if traceback:
+            super().error_log(msg, level, traceback)
 
 
 @dataclass(frozen=True)
 class ReceivedRequest:
+    """A request as the sandbox received it.
+
+    :param path: as sent, still percent-encoded
+    """
+
     method: str
-    path: str  # as sent: still percent-encoded
+    path: str
     query_string: str
     headers: dict[str, str]
     body: bytes
 
 
 class Sandbox:
-    """A Sentry on a loopback port, for the time of a `with` block.
+    """A Sentry server on a loopback port, for the time of a `with` block.
 
-    `env` holds addresses, tokens and ids; `requests` lists what was received since the last `requests.clear()`, without
-    what a fault kept from being handled; `faults` plays none unless some are given.
+    `base`, the URL, and `env`, which holds addresses, tokens and IDs, are available inside the block. `requests` lists
+    what was received since the last `requests.clear()`, except requests that a fault kept from being handled.
+
+    :param database: the path of an SQLite file
+    :param port: 0 for any free port
+    :param record: whether to keep requests in `requests`
+    :param faults: the faults to play, none by default
+    :param ties: `shuffled` for the lists of Sentry 23.7.1 with Snuba, which knows times by whole seconds. Events of the
+        same second come in another order for each request, so pages by offset repeat some and omit others. The first
+        page of issues by date is ordered by milliseconds, further pages by seconds, so some issues come twice.
+        `stable` for the same order in all requests
     """
 
-    def __init__(  # noqa: PLR0913 - what a caller does not name is as it should be
+    def __init__(  # noqa: PLR0913 - all have a default
         self,
         database: str = ":memory:",
         port: int = 0,
         host: str = "127.0.0.1",
-        quota: int | None = None,
         record: bool = True,
         *,
         faults: Faults | None = None,
+        ties: Literal["stable", "shuffled"] = "stable",
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.faults = faults or Faults(0.0)
         self.store = Store(database)
-        self._app: Flask = create_app(self.store, quota)
-        self._app.extensions["connections"] = set()
-        self._app.extensions["faults"] = self.faults
+        app = create_app(self.store, ties == "shuffled")
         if record:
-            self._app.before_request_funcs.setdefault(None, []).insert(0, self._record)
-        self._server: BaseWSGIServer = make_server(host, port, self._app, threaded=True, request_handler=Handler)
-        self.base = f"http://{host}:{self._server.server_port}"
-        self.store.url_prefix = self.base
-        self.env = self.store.env()
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+            app.before_request_funcs.setdefault(None, []).insert(0, self._record)
+        self._server = Server((host, port), app, self.faults)
+        self._thread = threading.Thread(target=self._server.serve, daemon=True)
 
     def _record(self) -> None:
-        target = urlsplit(request.environ["RAW_URI"])
+        target = urlsplit(request.environ["REQUEST_URI"])
         headers = dict(request.headers)
         self.requests.append(ReceivedRequest(request.method, target.path, target.query, headers, request.get_data()))
 
     def __enter__(self) -> Self:
+        self._server.prepare()
+        host, port = self._server.bind_addr
+        self.base = self.store.url_prefix = f"http://{host}:{port}"
+        self.env = self.store.env()
         self._thread.start()
         return self
 
@@ -173,14 +179,6 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Stop listening, cut open connections, close the database."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
-        for connection in list(self._app.extensions["connections"]):
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
+        """Stop listening, close all connections and the database."""
+        self._server.stop()
         self.store.close()

@@ -1,7 +1,7 @@
-"""The sandbox's database: one SQLite connection behind one lock, the tables, and the world made at first start.
+"""The sandbox's database: one SQLite connection behind one lock, the tables, and the initial data.
 
-Sentry keeps this in PostgreSQL, Snuba and node storage. Here an issue is a row of `issue`, an event is a row of
-`event` with its normalised JSON, and everything that can be searched for on an event is a row of `event_key`.
+An issue is a row of `issue`. An event is a row of `event` with its normalized JSON, and each of its values that a
+search can find is a row of `event_key`.
 """
 
 # ruff: noqa: S608 - only fixed text is put into SQL; every value is bound.
@@ -27,13 +27,10 @@ CREATE TABLE project (
     id INTEGER PRIMARY KEY, organization INTEGER, team INTEGER, slug TEXT, platform TEXT, created REAL,
     first_event REAL, last_short_id INTEGER DEFAULT 0
 );
-CREATE TABLE project_key (
-    id INTEGER PRIMARY KEY, project INTEGER, public TEXT UNIQUE, secret TEXT, created REAL, accepted INTEGER DEFAULT 0
-);
+CREATE TABLE project_key (id INTEGER PRIMARY KEY, project INTEGER, public TEXT UNIQUE, secret TEXT, created REAL);
 CREATE TABLE token (token TEXT PRIMARY KEY, label TEXT UNIQUE, user INTEGER, scopes TEXT, expires REAL);
 CREATE TABLE release (
-    id INTEGER PRIMARY KEY, organization INTEGER, version TEXT, ref TEXT, url TEXT, created REAL, released REAL,
-    UNIQUE (organization, version)
+    id INTEGER PRIMARY KEY, organization INTEGER, version TEXT, created REAL, UNIQUE (organization, version)
 );
 CREATE TABLE release_project (release INTEGER, project INTEGER, PRIMARY KEY (release, project));
 CREATE TABLE issue (
@@ -41,7 +38,7 @@ CREATE TABLE issue (
     metadata TEXT, level TEXT, logger TEXT, platform TEXT, unhandled INTEGER, times_seen INTEGER DEFAULT 0,
     first_seen REAL, last_seen REAL, first_release TEXT, last_release TEXT,
     status TEXT DEFAULT 'unresolved', substatus TEXT DEFAULT 'new', resolution TEXT, snooze TEXT,
-    reviewed INTEGER DEFAULT 0, assignee TEXT, priority TEXT, priority_locked REAL, share_id TEXT
+    assignee TEXT, priority TEXT, priority_locked REAL, share_id TEXT
 );
 CREATE INDEX issue_project ON issue (project);
 CREATE TABLE issue_hash (project INTEGER, hash TEXT, issue INTEGER, PRIMARY KEY (project, hash));
@@ -65,7 +62,7 @@ ALL_SCOPES = (
 
 
 class Store:
-    """SQL on one connection, safe to use from every request thread."""
+    """SQL on one connection, for all request threads."""
 
     def __init__(self, path: str = ":memory:") -> None:
         self.url_prefix = ""  # Sentry's option system.url-prefix: set when the port is known
@@ -94,7 +91,7 @@ class Store:
         return None if row is None else row[0]
 
     def run(self, sql: str, *values: Any) -> int:
-        """Execute a statement; the id of the row it inserted."""
+        """Execute a statement; return the ID of the row that it inserted."""
         with self._lock:
             return self._db.execute(sql, values).lastrowid or 0
 
@@ -123,8 +120,16 @@ class Store:
             issue, user, kind, json.dumps(data), time.time(),
         )  # fmt: skip
 
+    def set_status(
+        self, issue: int, status: str, substatus: str | None, *, resolution: Any = None, snooze: Any = None
+    ) -> None:
+        """Change the status of an issue. The resolution and the snooze of its last status end."""
+        details = (json.dumps(value) if value else None for value in (resolution, snooze))
+        sql = "UPDATE issue SET status = ?, substatus = ?, resolution = ?, snooze = ? WHERE id = ?"
+        self.run(sql, status, substatus, *details, issue)
+
     def _seed(self) -> None:
-        """Two organizations, their people, teams, projects, keys and tokens: those a test server is given."""
+        """Insert two organizations with users, teams, projects, keys and tokens."""
         now = time.time()
 
         def insert(table: str, **columns: Any) -> int:
@@ -168,7 +173,7 @@ class Store:
         return f"{scheme}://{user}@{host}/{key['project']}"
 
     def env(self) -> dict[str, str]:
-        """What a test needs to know of this world, under the names of a genuine test server's env file."""
+        """URL, slugs, IDs, keys and tokens of the initial data, under the names that a genuine test server prints."""
         projects = {row["slug"]: str(row["id"]) for row in self.all("SELECT * FROM project")}
         users = {row["email"].split("@")[0]: row for row in self.all("SELECT * FROM user")}
         teams = {row["slug"]: str(row["id"]) for row in self.all("SELECT * FROM team")}

@@ -1,7 +1,7 @@
-"""Changing issues: the validation and the effects of `PUT .../issues/{id}/` and of the bulk PUT on the lists.
+"""Updates of issues: validation and effects of `PUT .../issues/{id}/` and of the bulk PUT on the lists.
 
-Unknown fields are ignored, as by Sentry. Left out: `merge`, `discard` (needs a paid feature), commits (the sandbox has
-no repositories, so `inCommit` fails as for an unknown one), semantic version ranges.
+Unknown fields are ignored, like in Sentry. Not supported: `merge`, `discard`, `inbox` and commits (`inCommit` fails as
+for an unknown repository).
 """
 
 # ruff: noqa: S608 - only fixed text is put into SQL; every value is bound.
@@ -10,7 +10,6 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
@@ -27,8 +26,7 @@ SUBSTATUSES = (
     "escalating", "ongoing", "regressed", "new",
 )  # fmt: skip
 PRIORITIES = ("high", "medium", "low")
-BOOLEANS = ("isPublic", "isBookmarked", "isSubscribed", "hasSeen", "inbox", "discard")
-TRUE, FALSE = ("true", "t", "1", "y", "yes", "on"), ("false", "f", "0", "n", "no", "off")
+BOOLEANS = ("isPublic", "isBookmarked", "isSubscribed", "hasSeen")
 MAX_WINDOW_MINUTES = 7 * 24 * 60
 MAX_NUMBER = 2**31 - 1
 IGNORE_LIMITS = {
@@ -42,21 +40,11 @@ SNOOZE_FIELDS = ("ignoreCount", "ignoreWindow", "ignoreUserCount", "ignoreUserWi
 
 
 class Invalid(Exception):
-    """A field's value is not valid; the argument is what is said about it (a message, or a map for a nested field)."""
-
-
-def parse_moment(text: str) -> float | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    """The value of a field is invalid. The argument is the message, or a map of messages for a nested field."""
 
 
 def request_data() -> Any:
-    """The body as the REST framework parses it: JSON or a form; nothing when it is empty."""
-    if request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return request.form.to_dict()
+    """The JSON of the body; an empty object for an empty body."""
     body = request.get_data()
     if not body:
         return {}
@@ -64,7 +52,7 @@ def request_data() -> Any:
         raise ApiError(415, {"detail": f'Unsupported media type "{request.content_type or ""}" in request.'})
     try:
         data = json.loads(body)
-        json.dumps(data, ensure_ascii=False).encode()  # half a surrogate pair is text that no database takes
+        json.dumps(data, ensure_ascii=False).encode()  # fails for a lone surrogate, which no database accepts
         return data
     except (ValueError, RecursionError) as error:
         raise ApiError(400, {"detail": f"JSON parse error - {error}"}) from None
@@ -76,10 +64,9 @@ def request_data() -> Any:
 def boolean(value: Any) -> bool:
     if value is None:
         raise Invalid("This field may not be null.")
-    text = str(value).lower()
-    if isinstance(value, dict | list) or text not in TRUE + FALSE:
+    if not isinstance(value, bool):
         raise Invalid("Must be a valid boolean.")
-    return text in TRUE
+    return value
 
 
 def choice(choices: tuple[str, ...], nullable: bool = False) -> Callable[[Any], str | None]:
@@ -110,7 +97,7 @@ def minutes_or_count(value: Any, limit: int) -> int | None:
 
 
 def assignee(value: Any, organization: int) -> str | None:
-    """A user id, `user:{id}`, `team:{id}`, a user name or an e-mail address; whatever is falsy un-assigns."""
+    """`user:{id}` or `team:{id}` from such a text, a user ID, username or email; None (un-assign) for a falsy value."""
     if not value:
         return None
     kind, actor_id = parse_actor(value)
@@ -132,13 +119,16 @@ def assignee(value: Any, organization: int) -> str | None:
 def parse_actor(value: Any) -> tuple[str, int]:
     text = str(value)
     kind, _, number = text.rpartition(":")
-    if not isinstance(value, str | int) or isinstance(value, bool) or kind not in ("", "user", "team"):
-        wanted = "Format should be `type:id` where type is `team` or `user`."
-        raise Invalid(f"Could not parse actor. {wanted}")
-    if number.isascii() and number.isdigit():
-        return kind or "user", min(int(number), MAX_NUMBER)
-    if kind:
+    is_number = number.isascii() and number.isdigit()
+    if (
+        not isinstance(value, str | int)
+        or isinstance(value, bool)
+        or kind not in ("", "user", "team")
+        or (kind and not is_number)
+    ):
         raise Invalid("Could not parse actor. Format should be `type:id` where type is `team` or `user`.")
+    if is_number:
+        return kind or "user", min(int(number), MAX_NUMBER)
     found = the_store().scalar("SELECT id FROM user WHERE lower(email) = lower(?)", text)
     if found is None:
         raise Invalid("User does not exist")
@@ -166,7 +156,7 @@ def in_release(value: Any, projects: list[int]) -> Row:
 
 
 def in_next_release(value: Any, projects: list[int]) -> Row:
-    """The value has to be a boolean, but false acts like true."""
+    """The latest release. The value has to be a boolean, but false acts like true."""
     boolean(value)
     release = latest_release(projects)
     if release is None:
@@ -174,9 +164,14 @@ def in_next_release(value: Any, projects: list[int]) -> Row:
     return release
 
 
-def in_commit(value: Any) -> None:
+def checked_object(value: Any) -> Json:
     if not isinstance(value, dict):
         raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(value).__name__}."]})
+    return value
+
+
+def in_commit(value: Any) -> None:
+    value = checked_object(value)
     missing = {key: ["This field is required."] for key in ("commit", "repository") if key not in value}
     raise Invalid(missing or {"repository": ["Unable to find the given repository."]})
 
@@ -185,7 +180,10 @@ def in_commit(value: Any) -> None:
 
 
 def collect(data: Json, checks: dict[str, Callable[[Any], Any]]) -> Json:
-    """The validated values of the fields that are there; Invalid with a map of all that is wrong."""
+    """The validated values of the fields in `data`.
+
+    :raises Invalid: with a map of all invalid fields
+    """
     valid: Json = {}
     wrong: Json = {}
     for name, check in checks.items():
@@ -193,8 +191,8 @@ def collect(data: Json, checks: dict[str, Callable[[Any], Any]]) -> Json:
             try:
                 valid[name] = check(data[name])
             except Invalid as error:
-                said = error.args[0]
-                wrong[name] = said if isinstance(said, dict) else [said]
+                message = error.args[0]
+                wrong[name] = message if isinstance(message, dict) else [message]
     if wrong:
         raise Invalid(wrong)
     return valid
@@ -205,21 +203,19 @@ def ignore_checks() -> dict[str, Callable[[Any], Any]]:
 
 
 def status_details(value: Any, projects: list[int]) -> Json:
-    if not isinstance(value, dict):
-        raise Invalid({"non_field_errors": [f"Invalid data. Expected a dictionary, but got {type(value).__name__}."]})
     checks = {
         "inRelease": lambda version: in_release(version, projects),
         "inNextRelease": lambda flag: in_next_release(flag, projects),
         "inCommit": in_commit,
     }
-    return collect(value, {**checks, **ignore_checks()})
+    return collect(checked_object(value), {**checks, **ignore_checks()})
 
 
 def validate(data: Any, organization: Row, issues: list[Row]) -> Json:
-    """The changes that a body asks for; 400 with {field: [message]} when something in it is not valid."""
-    if not isinstance(data, dict):
-        said = f"Invalid data. Expected a dictionary, but got {type(data).__name__}."
-        raise ApiError(400, {"non_field_errors": [said]})
+    """The changes that a request body asks for.
+
+    :raises ApiError: 400 with {field: [message]} for all invalid fields
+    """
     projects = sorted({issue["project"] for issue in issues})
     checks: dict[str, Callable[[Any], Any]] = {
         "status": choice(STATUSES),
@@ -231,27 +227,16 @@ def validate(data: Any, organization: Row, issues: list[Row]) -> Json:
         **ignore_checks(),
     }
     try:
-        changes = collect(data, checks)
+        return collect(checked_object(data), checks)
     except Invalid as error:
         raise ApiError(400, error.args[0]) from None
-    if "discard" in changes:
-        check_discard(changes)
-    return changes
-
-
-def check_discard(changes: Json) -> None:
-    if len(changes) > 1:
-        raise ApiError(400, {"non_field_errors": ["Other attributes cannot be updated when discarding"]})
-    if "event:admin" not in the_caller().scopes:
-        raise ApiError(400, {"discard": ["You do not have permission to discard events"]})
-    raise ApiError(400, {"detail": ["You do not have that feature enabled"]})
 
 
 # --- effects
 
 
 def apply(changes: Json, issues: list[Row]) -> Json:
-    """Change the issues; the result is the delta that a bulk update answers with."""
+    """Change the issues; return what a bulk update responds with."""
     effects: dict[str, Callable[[Any, list[Row]], Json]] = {
         "assignedTo": assign,
         "priority": set_priority,
@@ -259,7 +244,6 @@ def apply(changes: Json, issues: list[Row]) -> Json:
         "isBookmarked": bookmark,
         "isSubscribed": subscribe,
         "hasSeen": mark_seen,
-        "inbox": review,
     }
     delta: Json = {}
     with the_store().transaction():
@@ -274,8 +258,8 @@ def apply(changes: Json, issues: list[Row]) -> Json:
 def set_status(changes: Json, issues: list[Row]) -> Json:
     status, details = changes["status"], changes.get("statusDetails", {})
     if status in ("resolved", "resolvedInNextRelease"):
-        next_wanted = status == "resolvedInNextRelease" or "inNextRelease" in details
-        delta = resolve(issues, next_wanted, details.get("inRelease"))
+        is_next = status == "resolvedInNextRelease" or "inNextRelease" in details
+        delta = resolve(issues, is_next, details.get("inRelease"))
     elif status in ("ignored", "muted"):
         # The top-level copies of the ignore conditions count only without statusDetails.
         delta = ignore(issues, details if "statusDetails" in changes else changes, changes.get("substatus"))
@@ -286,95 +270,78 @@ def set_status(changes: Json, issues: list[Row]) -> Json:
     return delta
 
 
-def resolve(issues: list[Row], in_next: bool, release: Row | None) -> Json:
-    """An issue that is resolved already stays as it is, the kind of its resolution too."""
-    store, caller = the_store(), the_caller()
-    release = latest_release([issue["project"] for issue in issues]) if in_next else release
-    resolution: Json | None = None
+def resolve(issues: list[Row], is_next: bool, release: Row | None) -> Json:
+    """Resolve the issues. A resolved issue keeps its resolution."""
+    caller = the_caller()
+    release = latest_release([issue["project"] for issue in issues]) if is_next else release
+    kind: Json = {}
     if release is not None:
-        kind = {"inNextRelease": True} if in_next else {"inRelease": release["version"]}
-        resolution = kind | {"release": release["id"], "actor": caller.id}
+        kind = {"inNextRelease": True} if is_next else {"inRelease": release["version"]}
+    resolution = kind | {"release": release["id"], "actor": caller.id} if release is not None else None
     for issue in issues:
-        if issue["status"] == "resolved":
-            continue
-        store.run(
-            "UPDATE issue SET status = 'resolved', substatus = NULL, resolution = ?, snooze = NULL WHERE id = ?",
-            json.dumps(resolution) if resolution else None, issue["id"],
-        )  # fmt: skip
-        kind_of_activity = "set_resolved_in_release" if resolution else "set_resolved"
-        data = {"version": "" if in_next else release["version"]} if release is not None else {}
-        store.add_activity(issue["id"], caller.id, kind_of_activity, **data)
-    details: Json = {}
-    if resolution:
-        details = {key: value for key, value in resolution.items() if key in ("inNextRelease", "inRelease")}
-        details["actor"] = user_by_id(caller.id)
+        if issue["status"] != "resolved":
+            the_store().set_status(issue["id"], "resolved", None, resolution=resolution)
+            activity = {"version": kind.get("inRelease", "")} if kind else {}
+            the_store().add_activity(
+                issue["id"], caller.id, "set_resolved_in_release" if kind else "set_resolved", **activity
+            )
+    details = kind | {"actor": user_by_id(caller.id)} if kind else {}
     return {"status": "resolved", "statusDetails": details, "inbox": None}
 
 
 def ignore(issues: list[Row], details: Json, substatus: str | None) -> Json:
-    store, caller = the_store(), the_caller()
+    caller = the_caller()
     snooze: Json = {name: details.get(name) or None for name in SNOOZE_FIELDS}
     duration = details.get("ignoreDuration")
     snooze["ignoreUntil"] = time.time() + duration * 60 if duration else None
     is_conditional = any(value is not None for value in snooze.values())
     if substatus not in SUBSTATUSES[:3]:
         substatus = "archived_until_condition_met" if is_conditional else "archived_forever"
+    snooze_json = snooze | {"ignoreUntil": iso(snooze["ignoreUntil"])}
     for issue in issues:
-        if issue["status"] == "ignored":
-            continue
-        kept = json.dumps(snooze | {"timesSeen": issue["times_seen"], "actor": caller.id}) if is_conditional else None
-        store.run(
-            "UPDATE issue SET status = 'ignored', substatus = ?, resolution = NULL, snooze = ? WHERE id = ?",
-            substatus, kept, issue["id"],
-        )  # fmt: skip
-        store.add_activity(
-            issue["id"], caller.id, "set_ignored", **snooze | {"ignoreUntil": iso(snooze["ignoreUntil"])}
-        )
-    shown: Json = {"ignoreUntilEscalating": True} if substatus == "archived_until_escalating" else {}
+        if issue["status"] != "ignored":
+            stored = snooze | {"timesSeen": issue["times_seen"], "actor": caller.id} if is_conditional else None
+            the_store().set_status(issue["id"], "ignored", substatus, snooze=stored)
+            the_store().add_activity(issue["id"], caller.id, "set_ignored", **snooze_json)
+    details_json: Json = {"ignoreUntilEscalating": True} if substatus == "archived_until_escalating" else {}
     if is_conditional:
-        shown = snooze | {"ignoreUntil": iso(snooze["ignoreUntil"]), "actor": user_by_id(caller.id)}
-    return {"status": "ignored", "statusDetails": shown, "substatus": substatus, "inbox": None}
+        details_json = snooze_json | {"actor": user_by_id(caller.id)}
+    return {"status": "ignored", "statusDetails": details_json, "substatus": substatus, "inbox": None}
 
 
 def unresolve(issues: list[Row], substatus: str | None) -> Json:
     substatus = substatus if substatus in SUBSTATUSES[3:] else "ongoing"
     for issue in issues:
-        if issue["status"] == "unresolved":
-            continue
-        the_store().run(
-            "UPDATE issue SET status = 'unresolved', substatus = ?, resolution = NULL, snooze = NULL WHERE id = ?",
-            substatus, issue["id"],
-        )  # fmt: skip
-        the_store().add_activity(issue["id"], the_caller().id, "set_unresolved")
+        if issue["status"] != "unresolved":
+            the_store().set_status(issue["id"], "unresolved", substatus)
+            the_store().add_activity(issue["id"], the_caller().id, "set_unresolved")
     return {"status": "unresolved", "statusDetails": {}, "substatus": substatus}
 
 
 def assign(value: str | None, issues: list[Row]) -> Json:
-    store = the_store()
+    actor = actor_json(value)
     for issue in issues:
-        store.run("UPDATE issue SET assignee = ? WHERE id = ?", value, issue["id"])
-        actor = actor_json(value)
+        the_store().run("UPDATE issue SET assignee = ? WHERE id = ?", value, issue["id"])
         if actor is None:
-            store.add_activity(issue["id"], the_caller().id, "unassigned")
+            the_store().add_activity(issue["id"], the_caller().id, "unassigned")
             continue
         data = {"assignee": actor["id"], "assigneeEmail": actor.get("email"), "assigneeType": actor["type"]}
-        store.add_activity(issue["id"], the_caller().id, "assigned", **data)
+        the_store().add_activity(issue["id"], the_caller().id, "assigned", **data)
         if actor["type"] == "user":
             join(issue["id"], "assigned", int(actor["id"]))
-    return {"assignedTo": actor_json(value)}
+    return {"assignedTo": actor}
 
 
 def set_priority(value: str, issues: list[Row]) -> Json:
+    sql = "UPDATE issue SET priority = ?, priority_locked = ? WHERE id = ?"
     for issue in issues:
-        the_store().run(
-            "UPDATE issue SET priority = ?, priority_locked = ? WHERE id = ?", value, time.time(), issue["id"]
-        )
+        the_store().run(sql, value, time.time(), issue["id"])
         the_store().add_activity(issue["id"], the_caller().id, "set_priority", priority=value)
     return {"priority": value}
 
 
 def share(value: bool, issues: list[Row]) -> Json:
-    """Each time it is made public an issue gets a new share id."""
+    """Share or un-share the issues. Each share has a new ID."""
     share_id = None
     for issue in issues:
         share_id = uuid.uuid4().hex if value else None
@@ -384,48 +351,34 @@ def share(value: bool, issues: list[Row]) -> Json:
     return {"isPublic": value, "shareId": share_id}
 
 
-def own_row(issue_id: int, user: int) -> None:
+def set_own(issue_id: int, user: int, column: str, value: Any) -> None:
+    """Set a column of what the server stores for this issue and user."""
     the_store().run("INSERT OR IGNORE INTO issue_user (issue, user) VALUES (?, ?)", issue_id, user)
+    the_store().run(f"UPDATE issue_user SET {column} = ? WHERE issue = ? AND user = ?", value, issue_id, user)
 
 
 def join(issue_id: int, reason: str, user: int | None = None) -> None:
-    """Subscribe someone who is not subscribed yet."""
+    """Subscribe a user, by default the caller, who is not subscribed yet."""
     user = user or the_caller().id
-    own_row(issue_id, user)
-    the_store().run(
-        "UPDATE issue_user SET reason = COALESCE(reason, ?) WHERE issue = ? AND user = ?", reason, issue_id, user
-    )
-
-
-def set_own(column: str, value: Any, issues: list[Row]) -> None:
-    for issue in issues:
-        own_row(issue["id"], the_caller().id)
-        the_store().run(
-            f"UPDATE issue_user SET {column} = ? WHERE issue = ? AND user = ?", value, issue["id"], the_caller().id
-        )
+    sql = "SELECT reason FROM issue_user WHERE issue = ? AND user = ?"
+    set_own(issue_id, user, "reason", the_store().scalar(sql, issue_id, user) or reason)
 
 
 def bookmark(value: bool, issues: list[Row]) -> Json:
-    set_own("bookmarked", value, issues)
     for issue in issues:
+        set_own(issue["id"], the_caller().id, "bookmarked", value)
         if value:
             join(issue["id"], "bookmarked")
     return {"isBookmarked": value}
 
 
 def subscribe(value: bool, issues: list[Row]) -> Json:
-    set_own("reason", "unknown" if value else None, issues)
+    for issue in issues:
+        set_own(issue["id"], the_caller().id, "reason", "unknown" if value else None)
     return {"isSubscribed": value, "subscriptionDetails": {"reason": "unknown"}}
 
 
 def mark_seen(value: bool, issues: list[Row]) -> Json:
-    set_own("seen", time.time() if value else None, issues)
-    return {"hasSeen": value}
-
-
-def review(value: bool, issues: list[Row]) -> Json:
     for issue in issues:
-        the_store().run("UPDATE issue SET reviewed = ? WHERE id = ?", not value, issue["id"])
-        if not value:
-            the_store().add_activity(issue["id"], the_caller().id, "mark_reviewed")
-    return {"inbox": value}
+        set_own(issue["id"], the_caller().id, "seen", time.time() if value else None)
+    return {"hasSeen": value}

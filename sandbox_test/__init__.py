@@ -1,1 +1,1 @@
-"""Tests with tools and servers of other authors, each in an environment of its own."""
+"""Tests with tools and servers of other projects, which have separate environments."""

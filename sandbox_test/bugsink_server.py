@@ -1,4 +1,4 @@
-"""A bugsink server, https://www.bugsink.com/ , to submit events to: a process on loopback, its data in a folder."""
+"""A Bugsink server (https://www.bugsink.com/) on loopback, to submit events to."""
 
 import json
 import socket
@@ -19,12 +19,12 @@ BIN = Path(__file__).resolve().parent.parent / ".venv-bugsink" / "bin"
 START_SECONDS = 60
 STOP_SECONDS = 15
 
-# An event is stored before its request is answered (no queue), and the log says where it does not follow the schema of
-# events that Sentry publishes ("strict" would drop such an event, yet answer with its ID).
+# Without a queue, an event is stored before the response. "warn" logs where an event does not match Sentry's schema;
+# "strict" would drop such an event, but respond with its ID.
 SETTINGS = """
 from bugsink.settings.default import *
 
-SECRET_KEY = "of a server that lives as long as a test, and on loopback"
+SECRET_KEY = "not secret: the server runs on loopback during a test"
 ALLOWED_HOSTS = ["127.0.0.1"]
 DATABASES["default"]["NAME"] = {folder!r} + "/db.sqlite3"
 DATABASES["snappea"]["NAME"] = {folder!r} + "/snappea.sqlite3"
@@ -53,14 +53,17 @@ where tags_eventtag.event_id = ?
 
 
 class BugsinkServer:
-    """The server with one empty project, for the time of a `with` block. `dsn` is the project's."""
+    """The server with one empty project, for the time of a `with` block.
+
+    `dsn` is the DSN of the project.
+    """
 
     dsn: str
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(TemporaryDirectory(prefix="bugsink-")))
-            # The server is handed a socket that listens already: nobody else can take the port in between.
+            # Pass an open socket to the server, so that no other process can take the port.
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             self.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
             settings = SETTINGS.format(folder=str(self._folder), base=self.base)
@@ -69,7 +72,7 @@ class BugsinkServer:
             self.dsn = self._manage("shell", "--verbosity", "0", "--command", NEW_PROJECT)
             self._process = self._start(listener)
             stack.callback(self._stop)
-            listener.close()  # a server that ends early is then refused, not waited for
+            listener.close()  # so that connections fail if the server ends early
             self._wait_until_ready()
             self._stack = stack.pop_all()
         return self
@@ -80,7 +83,7 @@ class BugsinkServer:
         self._stack.close()
 
     def events(self) -> dict[str, Json]:
-        """What the server's database holds: ID -> the columns of the event, its data (JSON) and its tags."""
+        """The stored events by ID: the columns, the JSON in `data`, and the tags."""
         with closing(sqlite3.connect(f"file:{self._folder}/db.sqlite3?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             rows = [dict(row) for row in database.execute(EVENTS)]
@@ -93,13 +96,13 @@ class BugsinkServer:
         return (self._folder / "server.log").read_text()
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's: bugsink takes settings (and a DSN for errors of its own) from the environment."""
+        """An empty environment, since Bugsink reads settings and a DSN for its own errors from it."""
         return {"DJANGO_SETTINGS_MODULE": "bugsink_conf", "HOME": str(self._folder)}
 
     def _manage(self, *arguments: str) -> str:
-        """The output of a management command.
+        """Run a management command; return its output.
 
-        :raises AssertionError: it failed
+        :raises AssertionError: the command fails
         """
         process = subprocess.run(
             [BIN / "bugsink-manage", *arguments],
@@ -142,5 +145,5 @@ class BugsinkServer:
         try:
             self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # its worker ends by itself when it sees that
+            self._process.kill()  # the worker ends by itself
             self._process.wait()

@@ -1,6 +1,6 @@
-"""Events judged by Relay: its own normaliser takes what the plugin sends, and finds no fault that the input had not.
+"""Events of the plugin in Relay's normalizer: it reports no error that the unchanged input does not cause as well.
 
-Relay is the ingestion of Sentry since 2020; the package sentry-relay carries the normaliser of its store endpoint.
+Relay is Sentry's ingestion since 2020. The package sentry-relay has the normalizer of its store endpoint.
 """
 
 import json
@@ -16,19 +16,17 @@ from sentry_relay.processing import StoreNormalizer
 
 from e2e.test_submit_event import SHAPES, TAGS
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
-from komand_sentry.util.event_payload import canonical_event, ready_event
-from komand_sentry.util.judge import Judge
-from komand_sentry.util.step import read_params
+from komand_sentry.util.sentry.event_payload import normalize_event_json, with_id_and_timestamp
+from komand_sentry.util.step import parse_inputs
 from testing.plugin import Json
 
-JUDGE = Judge(SubmitEventInput.schema)
 EXAMPLES = 2000
 EVENT_ID = "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"
 DEFINITIONS: Json = SubmitEventInput.schema["definitions"]
 REFUSED = "the event as a whole"
 MONTH = 30 * 24 * 3600
 
-# What a person would put into attributes of which Sentry does not take any text.
+# Plausible values of attributes that do not accept every text.
 PLAUSIBLE: dict[str, st.SearchStrategy[Any]] = {
     "level": st.sampled_from(["debug", "info", "warning", "error", "fatal", "WARNING", 10, "40", "alarming"]),
     "platform": st.sampled_from(["python", "javascript", "other", "teapot"]),
@@ -49,7 +47,7 @@ PAIRS = st.lists(st.tuples(st.text("abc.-", min_size=1, max_size=4), SCALARS).ma
 
 
 def values_of(schema: Json, name: str = "") -> st.SearchStrategy[Any]:
-    """Values for an attribute of the schema, in the declared type and in the others that Sentry takes for it."""
+    """Values of an attribute, in its declared type and in other types that Sentry accepts."""
     if name in PLAUSIBLE:
         return PLAUSIBLE[name]
     if "$ref" in schema:
@@ -88,16 +86,16 @@ def free_objects(name: str) -> st.SearchStrategy[Any]:
 EVENTS = objects_of(DEFINITIONS["EventJSON"]["properties"])
 
 
-def sent(event: Json) -> Json:
-    """What the plugin sends for an event_json, by the functions that its action uses."""
+def sent_event(event: Json) -> Json:
+    """The event that the plugin sends for an `event_json`."""
     params = {"dsn": "https://0123@h.example/1", "event_json": event}
-    shaped = read_params(params, JUDGE, {"event_json": canonical_event})["event_json"]
-    event = json.loads(json.dumps(ready_event(shaped, EVENT_ID, datetime.now(UTC)), allow_nan=False))
+    parsed = parse_inputs(params, SubmitEventInput.schema, {"event_json": normalize_event_json})["event_json"]
+    event = json.loads(json.dumps(with_id_and_timestamp(parsed, EVENT_ID, datetime.now(UTC)), allow_nan=False))
     return dict(event)
 
 
-def faults(event: Json) -> set[str]:
-    """The attributes that Relay found a fault in; positions aside, since nulls in lists are left out on the way."""
+def errors_of(event: Json) -> set[str]:
+    """The attributes with an error in Relay, without list positions, since the plugin omits null in lists."""
     normalizer = StoreNormalizer(
         project_id=1,
         client="e2e/1",
@@ -109,26 +107,26 @@ def faults(event: Json) -> set[str]:
     try:
         normalised = normalizer.normalize_event(raw_event=json.dumps(event))
     except ProcessingErrorInvalidTransaction:
-        # An event with a start is a transaction, of which Relay requires more; only that it refuses as a whole.
+        # An event with a start time is a transaction, which Relay may refuse completely.
         return {REFUSED}
     return {re.sub(r"\b\d+\b", "*", error.get("name", "")) for error in normalised.get("errors") or ()}
 
 
 class TestRelay(unittest.TestCase):
-    def judge(self, event: Json) -> None:
+    def check(self, event: Json) -> None:
         plain = {**event, "event_id": event.get("event_id") or EVENT_ID}
-        caused = faults(plain)
-        if caused != {REFUSED}:
-            self.assertLessEqual(faults(sent(event)), caused)
+        expected = errors_of(plain)
+        if expected != {REFUSED}:
+            self.assertLessEqual(errors_of(sent_event(event)), expected)
 
     def test_every_shape_of_the_end_to_end_tests(self) -> None:
         for name, (event, _) in (SHAPES | TAGS).items():
             with self.subTest(name):
-                self.assertEqual(faults(sent(event)), set())
+                self.assertEqual(errors_of(sent_event(event)), set())
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(EVENTS)
     def test_generated_events(self, event: Json) -> None:
-        self.judge(event if isinstance(event, dict) else {"exception": event})
+        self.check(event if isinstance(event, dict) else {"exception": event})

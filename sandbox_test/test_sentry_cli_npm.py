@@ -1,6 +1,6 @@
-"""Sentry's new command line, the npm package `sentry`, unmodified against the sandbox.
+"""Sentry's new command line, the npm package `sentry`, with the sandbox.
 
-The runtime that it runs in is told to refuse, and to write down, every address but 127.0.0.1.
+It runs in Node.js with a guard that refuses and logs every connection to another address than 127.0.0.1.
 """
 
 import json
@@ -28,8 +28,8 @@ function refuse(address) {
 }
 const connect = net.Socket.prototype.connect;
 net.Socket.prototype.connect = function (...args) {
-    const given = Array.isArray(args[0]) ? args[0][0] : args[0];
-    const options = typeof given === "object" ? given : { port: given, host: args[1] };
+    const target = Array.isArray(args[0]) ? args[0][0] : args[0];
+    const options = typeof target === "object" ? target : { port: target, host: args[1] };
     if (!options.path && options.host !== "127.0.0.1") refuse(`${options.host}:${options.port}`);
     return connect.apply(this, args);
 };
@@ -42,8 +42,8 @@ dgram.Socket.prototype.send = () => refuse("a datagram");
 Json = dict[str, Any]
 
 
-def needed(node: str | None) -> str:
-    """The path of node; without it or the client there is nothing to test, which only passes outside of CI."""
+def require_node(node: str | None) -> str:
+    """The path of node. Without node or the client, skip the tests, or fail in CI."""
     if node and CLIENT.exists():
         return node
     reason = "node is not installed" if not node else "the npm package `sentry` is not in .venv-npm/"
@@ -59,7 +59,7 @@ class TestSentryFromNpm(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.node = needed(shutil.which("node"))
+        cls.node = require_node(shutil.which("node"))
         cls.sandbox = cls.enterClassContext(Sandbox())
         cls.home = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         (cls.home / "guard.cjs").write_text(GUARD, encoding="utf-8")
@@ -113,10 +113,10 @@ class TestSentryFromNpm(unittest.TestCase):
         self.sandbox.requests.clear()
         return issue
 
-    def asked(self) -> list[str]:
+    def received(self) -> list[str]:
         return [f"{request.method} {request.path}" for request in self.sandbox.requests]
 
-    def test_the_guard_refuses_what_is_not_the_sandbox(self) -> None:
+    def test_the_guard_refuses_other_addresses(self) -> None:
         for url in ("http://192.0.2.1/", "https://sentry.invalid/"):
             self.assertNotEqual(self.run_node("--eval", f"await fetch('{url}')").returncode, 0)
         self.assertEqual(self.refused.read_text(encoding="utf-8").split(), ["192.0.2.1:80", "sentry.invalid:443"])
@@ -132,7 +132,7 @@ class TestSentryFromNpm(unittest.TestCase):
         said = ("--message", "Sent to a DSN", "--level", "warning", "--tag", "site:north", "--user", "id:7")
         more = ("--env", "production", "--release", "pumps@1.4.2", "--extra", "bar:2.1", "--no-environ")
         event_id = self.sentry_json("event", "send", self.sandbox.env["DSN_PUBLIC"], *said, *more)["eventId"]
-        self.assertEqual(self.asked(), [f"POST /api/{self.sandbox.env['PROJECT_ID']}/envelope/"])
+        self.assertEqual(self.received(), [f"POST /api/{self.sandbox.env['PROJECT_ID']}/envelope/"])
         event = self.api(f"eventids/{event_id}/")["event"]
         self.assertEqual((event["title"], event["user"]["id"], event["errors"]), ("Sent to a DSN", "7", []))
         tags = {tag["key"]: tag["value"] for tag in event["tags"]}
@@ -142,7 +142,7 @@ class TestSentryFromNpm(unittest.TestCase):
 
     def test_an_event_sent_to_a_project_whose_dsn_it_looks_up(self) -> None:
         event_id = self.sentry_json("event", "send", "acme/gate", "--message", "Sent to a project")["eventId"]
-        self.assertIn("GET /api/0/projects/acme/gate/keys/", self.asked())
+        self.assertIn("GET /api/0/projects/acme/gate/keys/", self.received())
         self.assertEqual(self.api(f"eventids/{event_id}/")["projectSlug"], "gate")
 
     def test_an_event_file(self) -> None:
@@ -198,7 +198,7 @@ class TestSentryFromNpm(unittest.TestCase):
         issue = self.new_issue("To be resolved")
         answer = self.sentry_json("issue", "resolve", f"acme/{issue['shortId']}")
         self.assertEqual((answer["id"], answer["status"]), (issue["id"], "resolved"))
-        self.assertIn(f"PUT /api/0/organizations/acme/issues/{issue['id']}/", self.asked())
+        self.assertIn(f"PUT /api/0/organizations/acme/issues/{issue['id']}/", self.received())
         found = self.api(f"issues/{issue['id']}/")
         self.assertEqual((found["status"], found["statusDetails"]), ("resolved", {}))
         self.assertEqual(found["activity"][0]["type"], "set_resolved")
@@ -211,7 +211,7 @@ class TestSentryFromNpm(unittest.TestCase):
         details = self.api(f"issues/{issue['id']}/")["statusDetails"]
         self.assertEqual((details["inRelease"], details["actor"]["id"]), ("pumps@2.0.0", self.sandbox.env["USER_ID"]))
 
-    def test_issue_resolve_that_is_refused(self) -> None:
+    def test_issue_resolve_in_an_unknown_release(self) -> None:
         issue = self.new_issue("To be resolved in vain")
         process = self.run_node(CLIENT, "issue", "resolve", issue["id"], "--in", "pumps@9")
         self.assertNotEqual(process.returncode, 0)

@@ -1,1 +1,1 @@
-"""What the plugin promises under load and against a server in a bad hour: `python -m soak`."""
+"""Checks of the plugin under load and with random faults: `python -m soak`."""

@@ -1,9 +1,9 @@
-"""`python -m soak`: the checks of this folder, or the one that is named; 1 where a check does not hold.
+"""`python -m soak`: run all checks or one of them. The exit status is 1 if a check fails.
 
-python -m soak                    # all of them, about a minute
-python -m soak submit             # no event is lost, none is stored twice
-python -m soak listing            # each issue is listed once while others come and go
-python -m soak http --steps 30000 # the HTTP mode does not grow, in ten minutes
+python -m soak                    # all checks, about a minute
+python -m soak submit             # no event is lost or stored twice
+python -m soak listing            # each issue is listed once while other issues change
+python -m soak http --steps 30000 # the HTTP mode does not leak, ten minutes
 """
 
 import argparse
@@ -18,31 +18,33 @@ from . import http_mode, listing, submit
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="soak", description="The plugin under load, against a server in a bad hour.")
-    parser.add_argument("check", nargs="?", choices=("submit", "listing", "http"), help="all where none is named")
-    parser.add_argument("--steps", type=int, default=http_mode.USUAL_STEPS, help="of the HTTP mode")
+    parser = argparse.ArgumentParser(prog="soak", description="Check the plugin under load and with random faults.")
+    parser.add_argument("check", nargs="?", choices=("submit", "listing", "http"), help="default: all")
+    parser.add_argument(
+        "--steps", type=int, default=http_mode.DEFAULT_STEPS, help="number of steps of the check `http`"
+    )
     options = parser.parse_args()
-    if options.steps < http_mode.LEAST_STEPS:
-        parser.error(f"it takes {http_mode.LEAST_STEPS} steps at least to measure anything")
-    # Of each step that a check runs in process: that the sandbox has no TLS.
+    if options.steps < http_mode.MIN_STEPS:
+        parser.error(f"--steps must be at least {http_mode.MIN_STEPS}")
+    # The plugin warns in each step that the sandbox has no TLS.
     logging.disable(logging.WARNING)
     checks: dict[str, Callable[[], str]] = {
         "submit": submit.run,
         "listing": listing.run,
         "http": lambda: http_mode.run(options.steps),
     }
-    # All of them run, whatever becomes of the first.
-    held = [passes(name, check) for name, check in checks.items() if options.check in (None, name)]
-    return 0 if all(held) else 1
+    # A list, so that all checks run even if the first one fails.
+    results = [passes(name, check) for name, check in checks.items() if options.check in (None, name)]
+    return 0 if all(results) else 1
 
 
 def passes(name: str, check: Callable[[], str]) -> bool:
-    """Runs a check and prints what came of it."""
+    """Run a check, print its result, and return whether it passed."""
     started = time.monotonic()
     try:
         print(f"{name}: {check()} ({time.monotonic() - started:.0f} s)", flush=True)
-    except CheckFailed as words:
-        print(f"{name}: FAILED, {words}", file=sys.stderr, flush=True)
+    except CheckFailed as error:
+        print(f"{name}: FAILED, {error}", file=sys.stderr, flush=True)
         return False
     return True
 

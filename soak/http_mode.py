@@ -1,7 +1,7 @@
-"""`http`: the plugin as an HTTP server answers every step as is due, and does not grow.
+"""`http`: the plugin's HTTP mode returns the expected result for every step, and does not leak.
 
-A share of its requests meets a fault, so that its ways to try again are at work all the time. The clock is the real one
-here: a request fails twice in a row at most, which costs a step about three seconds, and no step may fail for it.
+Some requests fail at random, so that the plugin retries all the time. It uses the real clock: a request fails at most
+twice in a row, which delays a step by about three seconds. No step may fail because of that.
 """
 
 import http.client
@@ -14,37 +14,40 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from komand_sentry.util.transport import POOL_SIZE
+from komand_sentry.util.http.transport import POOL_SIZE
 from sandbox import Faults, Sandbox
 from testing.checks import check, first_few
 from testing.plugin import Json, PluginServer, action_message
 from testing.processes import ProcessStats, read_stats
 from testing.support import connection_params, connection_to, run_action
 
-from .steps import ISSUES, Mix, event_of, fault_in
+from .steps import ISSUES, Mix, event_of, find_problem
 
 CALLERS = 8
 RATE = 0.05
-MOST_IN_A_ROW = 2
+MAX_IN_A_ROW = 2
 SAMPLE_SECONDS = 0.1
-# Fewer steps are over before there is much to measure.
-LEAST_STEPS = 500
-USUAL_STEPS = 1500
+# With fewer steps there are too few samples.
+MIN_STEPS = 500
+DEFAULT_STEPS = 1500
 
-# Of some 115 MiB. Python's allocator takes about 1 MiB more after the warm-up, in 1,500 steps as in 20,000.
-MOST_GROWTH_KIB = 5 * 1024
-# The port, in the process that holds it and in its child that answers.
+# The processes use about 115 MiB. After the warm-up they grow by about 1 MiB, in 1,500 steps as in 20,000.
+MAX_GROWTH_KIB = 5 * 1024
+# The port is open in the parent process and in its worker process.
 LISTENING = 2
-# The runtime's, where nothing else is asked for. Each keeps one connection to the server.
+# The runtime's default. Each thread keeps one connection to the server.
 WORKER_THREADS = 4
 SOCKETS_AT_REST = LISTENING + WORKER_THREADS
-# A caller has its answer a moment before its connection is closed.
+# The plugin closes a caller's connection shortly after the caller has the response.
 SETTLING_SECONDS = 5
 
 
 @dataclass
 class Run:
-    """What became of the steps so far, and readings of the plugin's processes, each with the steps done by then."""
+    """The steps of one run and their results.
+
+    :param samples: statistics of the plugin's processes, each with the number of steps done by then
+    """
 
     server: PluginServer
     mix: Mix
@@ -63,7 +66,7 @@ class Run:
         with ThreadPoolExecutor(CALLERS) as pool:
             steps = [pool.submit(self.run_step, number) for number in range(self.steps)]
             while not all(step.done() for step in steps):
-                with suppress(psutil.Error):  # a process that ended; the steps and the next reading show it
+                with suppress(psutil.Error):  # a process ended: the steps and the next sample show it
                     self.samples.append((self.done, read_stats(self.server.pid)))
                 time.sleep(SAMPLE_SECONDS)
             for step in steps:
@@ -73,48 +76,51 @@ class Run:
     def run_step(self, number: int) -> None:
         step = self.mix.step(number)
         try:
-            answer = self.server.run(step.action, action_message(step.action, step.params, self.connection))
-            wrong = fault_in(step, answer)
+            body = self.server.run(step.action, action_message(step.action, step.params, self.connection))
+            wrong = find_problem(step, body)
         except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
-            answer, wrong = {}, f"no answer: {error!r}"
+            body, wrong = {}, f"no response: {error!r}"
         with self.lock:
             self.done += 1
-            self.failed += answer.get("status") == "error"
+            self.failed += body.get("status") == "error"
             if wrong:
                 self.wrong.append(f"step {number}, {step.action}: {wrong}")
             elif step.action == "submit_event" and not step.fails:
-                self.event_ids.append(answer["output"]["id"])
+                self.event_ids.append(body["output"]["id"])
 
     def fifth(self, number: int) -> list[ProcessStats]:
-        """The readings of one fifth of the steps, of which the first is the warm-up."""
-        return [reading for done, reading in self.samples if number - 1 <= done * 5 / self.steps < number]
+        """The statistics during one fifth of the steps. The first fifth is the warm-up."""
+        return [stats for done, stats in self.samples if number - 1 <= done * 5 / self.steps < number]
 
 
 def run(steps: int) -> str:
-    """:raises CheckFailed: a step was not answered as is due, or the plugin's processes grew"""
-    faults = Faults(RATE, seed=1, most_in_a_row=MOST_IN_A_ROW)
+    """Run the check; return a summary.
+
+    :raises CheckFailed: a step has an unexpected result, or the plugin's processes leak
+    """
+    faults = Faults(RATE, seed=1, max_in_a_row=MAX_IN_A_ROW)
     faults.on = False
     with Sandbox(record=False, faults=faults) as sandbox, PluginServer() as server:
-        soak = Run(server, Mix(sandbox, made_issues(sandbox)), connection_params(sandbox), steps)
+        soak = Run(server, Mix(sandbox, create_issues(sandbox)), connection_params(sandbox), steps)
         faults.on = True
         soak.run()
-        at_rest = read_at_rest(server.pid)
-        check_answers(soak, sandbox)
+        at_rest = stats_at_rest(server.pid)
+        check_results(soak, sandbox)
     played = f"{faults.played.total()} faults in {faults.requests} requests"
     return (
         f"{steps} steps by {CALLERS} callers, {steps / soak.seconds:.0f} a second: {steps - soak.failed} ok, "
-        f"{soak.failed} errors where one was due, none else; {played}\n" + growth(soak, at_rest)
+        f"{soak.failed} expected errors, no other; {played}\n" + check_growth(soak, at_rest)
     )
 
 
-def read_at_rest(pid: int) -> ProcessStats:
+def stats_at_rest(pid: int) -> ProcessStats:
     deadline = time.monotonic() + SETTLING_SECONDS
-    while (reading := read_stats(pid)).sockets > SOCKETS_AT_REST and time.monotonic() < deadline:
+    while (stats := read_stats(pid)).sockets > SOCKETS_AT_REST and time.monotonic() < deadline:
         time.sleep(SAMPLE_SECONDS)
-    return reading
+    return stats
 
 
-def made_issues(sandbox: Sandbox) -> list[str]:
+def create_issues(sandbox: Sandbox) -> list[str]:
     connection = connection_to(sandbox.base, sandbox.env["TOKEN"])
     for pump in range(ISSUES):
         params = {"dsn": sandbox.env["DSN_PUBLIC"], "event_json": event_of(pump)}
@@ -122,7 +128,7 @@ def made_issues(sandbox: Sandbox) -> list[str]:
     return [str(row["id"]) for row in sandbox.store.all("SELECT id FROM issue")]
 
 
-def check_answers(soak: Run, sandbox: Sandbox) -> None:
+def check_results(soak: Run, sandbox: Sandbox) -> None:
     check(not soak.wrong, f"{len(soak.wrong)} of {soak.done} steps got a wrong response: {first_few(soak.wrong)}")
     stored = {row["event_id"] for row in sandbox.store.all("SELECT event_id FROM event")}
     lost = [event_id for event_id in soak.event_ids if event_id not in stored]
@@ -131,24 +137,26 @@ def check_answers(soak: Run, sandbox: Sandbox) -> None:
     check(len(stored) == expected, f"{expected} events were submitted, {len(stored)} are stored")
 
 
-def growth(soak: Run, at_rest: ProcessStats) -> str:
-    """What the processes of the plugin held after the warm-up and at the end.
+def check_growth(soak: Run, at_rest: ProcessStats) -> str:
+    """Memory, threads and sockets of the plugin's processes after the warm-up and at the end.
 
-    :raises CheckFailed: it is more than it may be
+    :raises CheckFailed: one of them exceeds its limit
     """
     early, late = soak.fifth(2), soak.fifth(5)
-    pids = {reading.pids for _, reading in soak.samples}
-    check(len(pids) == 1, f"the plugin's processes ended and were started anew: {pids}")
-    memory = [statistics.median(reading.memory for reading in fifth) / 1024 for fifth in (early, late)]
-    threads = [max(reading.threads for reading in fifth) for fifth in (early, late)]
-    sockets = [statistics.median_high(reading.sockets for reading in fifth) for fifth in (early, late)]
-    most = max(reading.sockets for _, reading in soak.samples)
+    pids = {stats.pids for _, stats in soak.samples}
+    check(len(pids) == 1, f"the plugin's processes were restarted: {pids}")
+    memory = [statistics.median(stats.memory for stats in fifth) / 1024 for fifth in (early, late)]
+    threads = [max(stats.threads for stats in fifth) for fifth in (early, late)]
+    sockets = [statistics.median_high(stats.sockets for stats in fifth) for fifth in (early, late)]
+    max_sockets = max(stats.sockets for _, stats in soak.samples)
     figures = (
         f"after the warm-up and at the end: memory {memory[0]:.1f} and {memory[1]:.1f} MiB, threads {threads[0]} and "
-        f"{threads[1]}, sockets {sockets[0]} and {sockets[1]}; at most {most} sockets, at rest {at_rest.sockets}"
+        f"{threads[1]}, sockets {sockets[0]} and {sockets[1]}; at most {max_sockets} sockets, at rest {at_rest.sockets}"
     )
-    check(memory[1] - memory[0] <= MOST_GROWTH_KIB / 1024, f"the memory grows: {figures}")
+    check(memory[1] - memory[0] <= MAX_GROWTH_KIB / 1024, f"the memory grows: {figures}")
     check(threads[0] == threads[1], f"the number of threads changes: {figures}")
-    check(most <= LISTENING + CALLERS + POOL_SIZE, f"more sockets than callers and pool account for: {figures}")
+    check(
+        max_sockets <= LISTENING + CALLERS + POOL_SIZE, f"more sockets than callers and connection pool need: {figures}"
+    )
     check(at_rest.sockets <= SOCKETS_AT_REST, f"sockets are left open at rest: {figures}")
     return figures

@@ -1,7 +1,7 @@
-"""`listing`: an issue that is there all the time is listed, and listed once, whatever happens to others meanwhile.
+"""`listing`: an issue that does not change is listed exactly once while other issues change.
 
-Between every two pages issues come in, before the place that was reached and after it, and others are resolved, ignored
-and re-opened. Among these is each time the very issue whose place the cursor of the next page names.
+Between two pages, new issues are created before and after the position of the cursor, and others are resolved, ignored
+and re-opened. One of these is always the first issue of the next page, which the cursor refers to.
 """
 
 import random
@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from komand_sentry.connection import Connection
-from komand_sentry.util.exchange import Request, Response
-from komand_sentry.util.pagination import PAGE_SIZE
-from komand_sentry.util.transport import Transport
+from komand_sentry.util.http.messages import Request, Response
+from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.sentry.pagination import PAGE_SIZE
 from sandbox import Sandbox
 from testing.checks import check, first_few
 from testing.plugin import Json
@@ -22,35 +22,37 @@ from testing.support import connection_to, run_action
 
 ISSUES = 2000
 CALLERS = 4
-# Events of the issues lie so many seconds apart, the newest an hour back.
+# Seconds between the events of two issues, and the age of the newest event.
 APART = 60
 NEWEST_AGE = 3600
-# Between two pages.
+# Numbers of changes between two pages.
 NEW = 10
 REOPENED = 3
 CLOSED_AFTER = 4
-# After one page and after the next, so that what follows moves back for one and forward for the other.
+# Alternating, so that the following issues move backward after one page and forward after the next.
 CLOSED_BEFORE = (2, 2 * NEW)
 
 
 class InterruptedTransport(Transport):
-    """Has something happen after each response."""
+    """A transport with a callback after each response."""
 
-    def __init__(self, happening: Callable[[Response], None]) -> None:
+    def __init__(self, after_response: Callable[[Response], None]) -> None:
         super().__init__()
-        self._happening = happening
+        self._after_response = after_response
 
-    def send(self, request: Request, seconds: float, fresh: bool = False) -> Response:
-        response = super().send(request, seconds, fresh)
-        self._happening(response)
+    def send(self, request: Request, timeout: float, new_connection: bool = False) -> Response:
+        response = super().send(request, timeout, new_connection)
+        self._after_response(response)
         return response
 
 
 @dataclass
 class World:
-    """The issues of a sandbox, the first of which has the newest event, and what happened to them.
+    """The issues of a sandbox and their changes, which are made by the plugin's own actions.
 
-    :param connection: what changes them, through the plugin's own actions
+    :param ids: the IDs of the initial issues, the one with the newest event first
+    :param closed: the IDs of issues that are resolved or ignored
+    :param changed: the IDs of all issues that were changed
     """
 
     sandbox: Sandbox
@@ -61,7 +63,7 @@ class World:
     changed: list[str] = field(default_factory=list)
     pages: int = 0
     new: int = 0
-    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
 
     def fill(self) -> None:
         with ThreadPoolExecutor(CALLERS) as pool:
@@ -79,7 +81,7 @@ class World:
         run_action("submit_event", self.connection, params)
 
     def after_page(self, response: Response) -> None:
-        """Changes this and that, if another page follows."""
+        """Change some issues if there is another page."""
         self.pages += 1
         listed = [self.ids.index(issue["id"]) for issue in response.json() if issue["id"] in self.ids]
         if 'rel="next"; results="true"' in response.header("link"):
@@ -88,18 +90,18 @@ class World:
             self.submit_some()
 
     def reopen_some(self) -> None:
-        for issue in self.chance.sample(self.closed, min(REOPENED, len(self.closed))):
+        for issue in self.rng.sample(self.closed, min(REOPENED, len(self.closed))):
             self.set_status(issue, "unresolved")
             self.closed.remove(issue)
 
     def close_some(self, following: int) -> None:
-        """The issue that begins the next page, and others before and after it."""
+        """Close the first issue of the next page, and others before and after it."""
         before = [issue for issue in self.ids[:following] if issue not in self.closed]
         first, *after = [issue for issue in self.ids[following:] if issue not in self.closed]
-        others = self.chance.sample(before, CLOSED_BEFORE[self.pages % 2])
-        others += self.chance.sample(after, min(CLOSED_AFTER, len(after)))
+        others = self.rng.sample(before, CLOSED_BEFORE[self.pages % 2])
+        others += self.rng.sample(after, min(CLOSED_AFTER, len(after)))
         for issue in (first, *others):
-            self.set_status(issue, self.chance.choice(("resolved", "ignored")))
+            self.set_status(issue, self.rng.choice(("resolved", "ignored")))
             self.closed.append(issue)
 
     def set_status(self, issue: str, status: str) -> None:
@@ -107,15 +109,18 @@ class World:
         run_action("update_issue", self.connection, {"issue_id": issue, "status": status})
 
     def submit_some(self) -> None:
-        """Half of the events are of now, half were held up: their issues come to stand among the others."""
+        """Submit new events, half of them with an old timestamp, which puts their issues among the others."""
         for number in range(NEW):
             self.new += 1
-            place = self.chance.randrange(ISSUES) + self.chance.uniform(0.1, 0.9)
+            place = self.rng.randrange(ISSUES) + self.rng.uniform(0.1, 0.9)
             self.submit(f"Valve {self.new} stuck", self.age(place) if number % 2 else 0.0)
 
 
 def run() -> str:
-    """:raises CheckFailed: an issue was left out or came twice"""
+    """Run the check; return a summary.
+
+    :raises CheckFailed: an issue is missing or listed twice
+    """
     with Sandbox(record=False) as sandbox:
         world = World(sandbox, connection_to(sandbox.base, sandbox.env["TOKEN"]))
         world.fill()
@@ -124,14 +129,17 @@ def run() -> str:
     unchanged = set(world.ids) - set(world.changed)
     missing = sorted(unchanged - set(times), key=world.ids.index)
     repeated = [issue for issue, count in times.items() if count > 1]
-    check(not output["truncated"], "the list is said to be truncated")
-    check(not missing, f"{len(missing)} issues that were there all the time are not listed: {first_few(missing)}")
+    check(not output["truncated"], "the list is truncated")
+    check(not missing, f"{len(missing)} unchanged issues are not listed: {first_few(missing)}")
     check(not repeated, f"{len(repeated)} issues are listed more than once: {first_few(repeated)}")
-    least = ISSUES // PAGE_SIZE - 1
-    check(world.pages > least and world.new >= least * NEW, f"only {world.pages} pages, {world.new} new issues")
+    min_changes = ISSUES // PAGE_SIZE - 1
+    check(
+        world.pages > min_changes and world.new >= min_changes * NEW,
+        f"only {world.pages} pages, {world.new} new issues",
+    )
     return (
-        f"{len(times)} issues in {world.pages} pages, between them {world.new} new issues and {len(world.changed)} "
-        f"changes of others:\neach of the {len(unchanged)} that were there all the time came once, and no other twice"
+        f"{len(times)} issues in {world.pages} pages, {world.new} new issues and {len(world.changed)} changes:\n"
+        f"each of the {len(unchanged)} unchanged issues is listed once, and no other is listed twice"
     )
 
 

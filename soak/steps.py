@@ -1,4 +1,4 @@
-"""The steps that a soak of the HTTP mode is made of, and what an answer to one has to look like."""
+"""The steps of the check `http`, and the validation of their results."""
 
 import random
 import uuid
@@ -18,7 +18,10 @@ STATUSES = ("resolved", "ignored", "unresolved")
 
 @dataclass(frozen=True)
 class Step:
-    """:param fails: it asks for what cannot be, and has to end in an error"""
+    """A step of a workflow.
+
+    :param fails: whether the step must end with an error
+    """
 
     action: str
     params: Json
@@ -26,9 +29,9 @@ class Step:
 
 
 class Mix:
-    """Steps of all actions, some of which have to fail. The number of a step decides what it is.
+    """Steps of all actions, some of which must fail. The same number is always the same step.
 
-    :param issues: the issues that are there to be read and changed
+    :param issues: the IDs of the issues to read and change
     """
 
     def __init__(self, sandbox: Sandbox, issues: list[str]) -> None:
@@ -37,7 +40,7 @@ class Mix:
         self._project = {"organization_slug": self._env["ORG"], "project_slug": self._env["PROJECT"]}
 
     def step(self, number: int) -> Step:
-        chance = random.Random(number)
+        rng = random.Random(number)
         kinds: tuple[Callable[[random.Random], Step], ...] = (
             self._submit,
             self._list_issues,
@@ -45,28 +48,28 @@ class Mix:
             self._update,
             self._impossible,
         )
-        return chance.choices(kinds, weights=(35, 20, 20, 15, 10))[0](chance)
+        return rng.choices(kinds, weights=(35, 20, 20, 15, 10))[0](rng)
 
-    def _submit(self, chance: random.Random) -> Step:
-        pump = chance.randrange(ISSUES)
+    def _submit(self, rng: random.Random) -> Step:
+        pump = rng.randrange(ISSUES)
         return Step("submit_event", {"dsn": self._env["DSN_PUBLIC"], "event_json": event_of(pump)})
 
-    def _list_issues(self, chance: random.Random) -> Step:
-        more: Json = {"all_statuses": True} if chance.random() < 0.5 else {"statsPeriod": "24h"}
-        return Step("list_project_issues", {**self._project, **more, "limit": chance.randint(1, ISSUES)})
+    def _list_issues(self, rng: random.Random) -> Step:
+        more: Json = {"all_statuses": True} if rng.random() < 0.5 else {"statsPeriod": "24h"}
+        return Step("list_project_issues", {**self._project, **more, "limit": rng.randint(1, ISSUES)})
 
-    def _list_events(self, chance: random.Random) -> Step:
-        params = {"issue_id": chance.choice(self._issues), "limit": chance.randint(1, 10)}
-        return Step("list_issue_events", {**params, "full": chance.random() < 0.5})
+    def _list_events(self, rng: random.Random) -> Step:
+        params = {"issue_id": rng.choice(self._issues), "limit": rng.randint(1, 10)}
+        return Step("list_issue_events", {**params, "full": rng.random() < 0.5})
 
-    def _update(self, chance: random.Random) -> Step:
-        change: Json = chance.choice(
-            ({"status": chance.choice(STATUSES)}, {"assignedTo": self._env["USER_EMAIL"]}, {"unassign": True})
+    def _update(self, rng: random.Random) -> Step:
+        change: Json = rng.choice(
+            ({"status": rng.choice(STATUSES)}, {"assignedTo": self._env["USER_EMAIL"]}, {"unassign": True})
         )
-        return Step("update_issue", {"issue_id": chance.choice(self._issues), **change})
+        return Step("update_issue", {"issue_id": rng.choice(self._issues), **change})
 
-    def _impossible(self, chance: random.Random) -> Step:
-        action, params = chance.choice(
+    def _impossible(self, rng: random.Random) -> Step:
+        action, params = rng.choice(
             (
                 ("submit_event", {"dsn": "https://sentry.example.com", "event_json": event_of(1)}),
                 ("submit_event", {"dsn": self._env["DSN_PUBLIC"], "event_json": {}}),
@@ -90,24 +93,24 @@ def event_of(pump: int) -> Json:
     }
 
 
-def fault_in(step: Step, answer: Json) -> str:
-    """What is wrong with the answer to a step, "" where nothing is."""
-    told = answer.get("exception") or {}
-    if answer.get("status") == "error":
-        if not told.get("cause") or not told.get("assistance"):
-            return f"an error without cause and assistance: {str(answer.get('error'))[:300]}"
-        return "" if step.fails else f"an error: {told['cause']} ({told.get('data')})"
-    if answer.get("status") != "ok" or step.fails:
-        return f"the status {answer.get('status')} where {'an error' if step.fails else 'ok'} was due"
+def find_problem(step: Step, body: Json) -> str:
+    """Describe why the body of a step's result is not as expected; "" if it is."""
+    exception = body.get("exception") or {}
+    if body.get("status") == "error":
+        if not exception.get("cause") or not exception.get("assistance"):
+            return f"an error without cause and assistance: {str(body.get('error'))[:300]}"
+        return "" if step.fails else f"an error: {exception['cause']} ({exception.get('data')})"
+    if body.get("status") != "ok" or step.fails:
+        return f"the status {body.get('status')} instead of {'error' if step.fails else 'ok'}"
     try:
-        validate(answer["output"], ACTIONS[step.action]().output.schema)
+        validate(body["output"], ACTIONS[step.action]().output.schema)
     except ValidationError as error:
-        return f"an output that its schema refuses: {error.message[:300]}"
-    return wrong_content(step, answer["output"])
+        return f"an output that does not match its schema: {error.message[:300]}"
+    return wrong_content(step, body["output"])
 
 
 def wrong_content(step: Step, output: Json) -> str:
-    """Whether the output answers this step and no other."""
+    """Describe why the output does not belong to this step; "" if it does."""
     match step.action:
         case "submit_event":
             right = len(output["id"]) == 32
@@ -118,4 +121,4 @@ def wrong_content(step: Step, output: Json) -> str:
             right = right and {event["groupID"] for event in output["events"]} == {step.params["issue_id"]}
         case _:
             right = output["issue"]["id"] == step.params["issue_id"]
-    return "" if right else "an output of something else"
+    return "" if right else "the output of another step"

@@ -1,4 +1,4 @@
-"""`submit`: every event arrives, and arrives once, at a server that fails three times in ten."""
+"""`submit`: every event is stored exactly once by a server that fails 30 % of the requests."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,19 +15,18 @@ from testing.support import connection_to, run_action
 EVENTS = 1000
 CALLERS = 4
 RATE = 0.3
-# A server does not fail for ever. Without a bound one event in 15,000 would meet eight failures in a row, which is as
-# often as the plugin tries: one run in sixteen would fail through no fault of the plugin's. After five failures it has
-# waited for 31 seconds at most, and so keeps within the 60 that a step has where its connection names none.
-MOST_IN_A_ROW = 5
+# The plugin sends a request at most eight times. Without a limit, one event in 15,000 would fail eight times in a row,
+# and so one run in sixteen. After five failures the plugin has waited for at most 31 of its 60 seconds.
+MAX_IN_A_ROW = 5
 
 
 class OwnClock(FakeClock, threading.local):
-    """A clock for each thread: what one step waits is none of another's time."""
+    """A clock for each thread, since steps wait independently."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What came of one step: the ID that it returned, or the problem that it failed with."""
+    """The result of one step: the event ID, or the cause of its failure."""
 
     message: str
     waited: float
@@ -36,8 +35,11 @@ class Submitted:
 
 
 def run() -> str:
-    """:raises CheckFailed: an event was lost, stored twice or counted twice, or a step failed"""
-    faults = Faults(RATE, seed=1, paths="/api/[0-9]+/store/", most_in_a_row=MOST_IN_A_ROW)
+    """Run the check; return a summary.
+
+    :raises CheckFailed: an event is lost, stored twice or counted twice, or a step failed
+    """
+    faults = Faults(RATE, seed=1, paths="/api/[0-9]+/store/", max_in_a_row=MAX_IN_A_ROW)
     with Sandbox(record=False, faults=faults) as sandbox:
         steps = submit_all(sandbox)
         stored = {(row["event_id"], row["message"]) for row in sandbox.store.all("SELECT event_id, message FROM event")}
@@ -46,13 +48,13 @@ def run() -> str:
     failed = [f"{step.message}: {step.problem}" for step in steps if step.problem]
     check(not failed, f"{len(failed)} steps failed: {first_few(failed)}")
     lost = [step.message for step in steps if (step.event_id, step.message) not in stored]
-    check(not lost, f"{len(lost)} events are not stored under the ID that their step returned: {first_few(lost)}")
-    check(rows == counted == EVENTS, f"{EVENTS} steps made {rows} events, which are counted as {counted}")
+    check(not lost, f"{len(lost)} events are not stored with the ID that their step returned: {first_few(lost)}")
+    check(rows == counted == EVENTS, f"{EVENTS} steps stored {rows} events, and the issues count {counted}")
     missing = [kind.value for kind in Fault if not faults.played[kind]]
     check(not missing, f"faults that were not played: {first_few(missing)}")
     return (
-        f"{EVENTS} events by {CALLERS} callers in {faults.requests} requests: none lost, none twice; the longest step "
-        f"waited {max(step.waited for step in steps):.0f} s\n"
+        f"{EVENTS} events by {CALLERS} callers in {faults.requests} requests: none lost, none twice; maximum wait of a "
+        f"step: {max(step.waited for step in steps):.0f} s\n"
         f"faults: {', '.join(f'{faults.played[kind]} {kind.value}' for kind in Fault)}"
     )
 

@@ -1,8 +1,8 @@
-"""Checks of the soak test and the benchmark: a condition that holds, or an error that says what was seen."""
+"""Checks of the soak test and the benchmark: raise an error unless a condition holds."""
 
 
 class CheckFailed(Exception):
-    """A check failed. The message says what was seen instead of what was expected."""
+    """A check failed. The message describes what was observed."""
 
 
 def check(condition: bool, message: str) -> None:

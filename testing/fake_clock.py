@@ -1,11 +1,16 @@
-"""A clock that passes only when somebody waits by it, and remembers for how long."""
+"""A clock for tests, which advances only by `sleep` and records each sleep."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
+    """A clock that advances by its own `sleep` only.
+
+    `slept` lists the seconds of each sleep.
+    """
+
     def __init__(self) -> None:
-        # Servers refuse events of long ago.
+        # The real time, since servers refuse events with an old timestamp.
         self.start = datetime.now(UTC)
         self.slept: list[float] = []
 

@@ -1,4 +1,4 @@
-"""The plugin driven as InsightConnect drives it: one message a process on stdin, or a server in HTTP mode."""
+"""Run the plugin like InsightConnect: a process for each message on stdin, or a server in HTTP mode."""
 
 import json
 import os
@@ -35,7 +35,10 @@ def connection_test_message(connection: Json) -> Json:
 
 
 def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
-    """The messages of tests/, in an order in which they can be run, for the server that `env` describes."""
+    """The messages of tests/, in an order in which they can run, for a server.
+
+    :param env: URL, tokens and DSNs, like `Sandbox.env`
+    """
     found = {}
     for name in ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue"):
         message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
@@ -47,10 +50,10 @@ def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
 
 
 def run_plugin(command: str, message: Json, argv: Sequence[str] = LOCAL) -> Json:
-    """The body of the answer of one process of the plugin's `run` or `test`.
+    """Run the plugin's command `run` or `test` with a message; return the body of the result.
 
-    :param argv: how the plugin is started, such as in a container
-    :raises AssertionError: it printed no answer
+    :param argv: the command line that starts the plugin, such as in a container
+    :raises AssertionError: the plugin prints no result
     """
     process = subprocess.run(
         [*argv, command],
@@ -61,21 +64,21 @@ def run_plugin(command: str, message: Json, argv: Sequence[str] = LOCAL) -> Json
         timeout=STEP_SECONDS,
         check=False,
     )
-    # The runtime prints its log before the answer, which is the last line.
+    # The runtime prints its log first. The result is the last line.
     lines = process.stdout.strip().splitlines()
     try:
         body: Json = json.loads(lines[-1])["body"]
     except (IndexError, ValueError, KeyError):
-        raise AssertionError(f"the plugin printed no answer:\n{process.stdout}{process.stderr}") from None
+        raise AssertionError(f"the plugin printed no result:\n{process.stdout}{process.stderr}") from None
     return body
 
 
 class PluginServer:
     """The plugin in HTTP mode, as a process on a free port, for the time of a `with` block.
 
-    `pid` is the process that holds the port; its child does the work.
+    `pid` is the ID of the process that opens the port. Its child process runs the steps.
 
-    :param options: of the runtime's command `http`
+    :param options: more options of the runtime's command `http`
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class PluginServer:
         self._process.wait(timeout=START_SECONDS)
 
     def run(self, name: str, message: Json) -> Json:
-        """The body of the answer of `POST /actions/<name>`."""
+        """Send `POST /actions/<name>`; return the body of the result."""
         return self._post(f"/actions/{name}", message)
 
     def test_connection(self, message: Json) -> Json:
@@ -126,9 +129,9 @@ class PluginServer:
         request = urllib.request.Request(f"{self.base}{path}", json.dumps(message).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=STEP_SECONDS) as response:
-                answer = json.load(response)
+                result = json.load(response)
         except urllib.error.HTTPError as error:
             with error:
-                answer = json.load(error)
-        body: Json = answer["body"]
+                result = json.load(error)
+        body: Json = result["body"]
         return body

@@ -1,6 +1,6 @@
-"""A real HTTP server on loopback that plays a script: so many requests, each with its expected line and its answer.
+"""An HTTP server on loopback that plays a script of expected requests and their responses.
 
-A request that the script does not expect, and an answer that nobody asked for, both fail the test.
+A request that is not the next one of the script fails the test, and so does a request that is never sent.
 """
 
 import threading
@@ -14,6 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Received:
+    """A request as the server received it."""
+
     method: str
     path: str
     params: list[tuple[str, str]]
@@ -24,9 +26,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer. `play` takes the place of the rest where a plain answer cannot say it, as for a reset.
+    """A response of the script.
 
-    With `unread` it is played before the body of the request is read.
+    :param play: a function that responds instead, such as with a reset
+    :param unread: whether to respond before reading the body of the request
     """
 
     status: int = 200
@@ -79,7 +82,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Headers and body leave in two packets; without this the second waits for the first one's receipt.
+            # Without this, the body would wait for the acknowledgement of the headers.
             disable_nagle_algorithm = True
 
             def handle_any(self) -> None:
@@ -98,10 +101,10 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            # The names that http.server looks up.
+            # http.server calls these methods by name.
             do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = handle_any  # noqa: N815
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Silence: a test's output is its failures."""
+                """Log nothing."""
 
         return Handler

@@ -1,4 +1,4 @@
-"""What the tests share: the actions run in process, and a sandbox to run them against."""
+"""Helpers of the tests: run actions in process, and a test case with a sandbox."""
 
 import json
 import logging
@@ -25,12 +25,12 @@ ACTIONS: dict[str, Callable[[], SentryAction]] = {
 
 
 def validate(value: Any, schema: Json) -> None:
-    """As jsonschema.validate, without a check of the schema itself at every call."""
+    """Validate a value like jsonschema.validate, without checking the schema itself."""
     Draft202012Validator(schema).validate(value)
 
 
 def connection_to(url: str, token: str = "a-token", clock: Clock | None = None, **more: Any) -> Connection:
-    """A connection that waits by a fake clock, since no test sleeps."""
+    """A connection with a fake clock, so that tests do not wait."""
     connection = Connection()
     connection.logger = logging.getLogger("plugin.test")
     parameters = {"token": {"token": token}, "url": url, **more}
@@ -42,7 +42,7 @@ def connection_to(url: str, token: str = "a-token", clock: Clock | None = None, 
 
 
 def run_action(name: str, connection: Connection, params: Any) -> Json:
-    """Runs an action in process and holds its output against the generated schema."""
+    """Run an action in process; validate its output against the generated schema and return it."""
     action = ACTIONS[name]()
     action.connection = connection
     # As InsightConnect receives it: lists in an output are tuples, which JSON does not have.
@@ -52,7 +52,7 @@ def run_action(name: str, connection: Connection, params: Any) -> Json:
 
 
 def message(name: str, params: Json, connection: Json) -> Json:
-    """The message that InsightConnect sends for a step; its input is held against the generated schema."""
+    """The message that starts a step; its input is validated against the generated schema."""
     validate(params, ACTIONS[name]().input.schema)
     return action_message(name, params, connection)
 
@@ -62,7 +62,7 @@ def connection_params(sandbox: Sandbox, token: str = "TOKEN") -> Json:
 
 
 class SandboxTestCase(unittest.TestCase):
-    """Tests against a sandbox of their own, made anew for each class."""
+    """A test case with a separate sandbox for each class."""
 
     sandbox: Sandbox
 

@@ -1,1 +1,1 @@
-"""The scripts behind the targets of the Makefile."""
+"""Scripts that the targets of the Makefile run."""

@@ -1,4 +1,4 @@
-"""The contract of version 1.0.1: every name, type, default, required flag and enum of its help page holds for good."""
+"""The contract of version 1.0.1: every name, type, default, required flag and enum of its help page stays the same."""
 
 import copy
 import unittest
@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from komand_sentry.util import records
-from komand_sentry.util.shape import conform
+from komand_sentry.util.coerce import coerce
+from komand_sentry.util.sentry.normalize import normalize_event, normalize_issue
 from testing.plugin import ROOT, Json
 from testing.support import ACTIONS, validate
 
@@ -45,7 +45,7 @@ OUTPUTS = {
     "update_issue": {"issue": "Issue"},
 }
 
-# The facts of the page's examples, in words of our own.
+# Records with every attribute of the examples of that page.
 ISSUE: Json = {
     "lastSeen": "2018-05-02T10:20:30Z",
     "numComments": 0,
@@ -125,7 +125,7 @@ class TestContract(unittest.TestCase):
                     (given["type"], given.get("default"), given["required"], given.get("enum")), expected, name
                 )
 
-    def test_what_was_added_is_optional(self) -> None:
+    def test_added_inputs_are_optional(self) -> None:
         for action, spec in self.spec["actions"].items():
             for name in spec["input"].keys() - INPUTS[action].keys():
                 self.assertFalse(spec["input"][name]["required"], name)
@@ -140,7 +140,7 @@ class TestContract(unittest.TestCase):
         token = self.spec["connection"]["token"]
         self.assertEqual((token["type"], token["required"], "default" in token), ("credential_token", True, False))
 
-    def test_identity(self) -> None:
+    def test_plugin_attributes(self) -> None:
         expected: Json = {"name": "sentry", "vendor": "rapid7", "support": "community", "version": "2.0.0"}
         expected |= {"connection_version": 2, "cloud_ready": False}
         self.assertEqual({key: self.spec[key] for key in expected}, expected)
@@ -148,20 +148,20 @@ class TestContract(unittest.TestCase):
         self.assertEqual(sdk, {"type": "slim", "version": "6.6.0", "user": "nobody"})
         self.assertEqual([line.split(" - ")[0] for line in self.spec["version_history"]], ["2.0.0", "1.0.1", "1.0.0"])
 
-    def test_examples_validate_and_keep_every_value(self) -> None:
-        for action, key, example, normalise in (
-            ("list_project_issues", "issues", ISSUE, records.issue_record),
-            ("list_issue_events", "events", EVENT, records.event_record),
-            ("update_issue", "issue", ISSUE, records.issue_record),
+    def test_examples_are_valid_and_keep_every_value(self) -> None:
+        for action, key, example, normalize in (
+            ("list_project_issues", "issues", ISSUE, normalize_issue),
+            ("list_issue_events", "events", EVENT, normalize_event),
+            ("update_issue", "issue", ISSUE, normalize_issue),
         ):
             schema = ACTIONS[action]().output.schema
             record = example if key == "issue" else [example]
             validate({key: record}, schema)
-            normalised: Any = normalise(copy.deepcopy(example))
-            normalised = normalised if key == "issue" else [normalised]
-            self.assertEqual(conform({key: normalised}, schema, is_output=True), {key: record})
+            normalized: Any = normalize(copy.deepcopy(example))
+            normalized = normalized if key == "issue" else [normalized]
+            self.assertEqual(coerce({key: normalized}, schema, is_output=True), {key: record})
 
-    def test_every_key_of_the_examples_is_declared_with_its_type(self) -> None:
+    def test_every_attribute_of_the_examples_is_declared_with_its_type(self) -> None:
         for action, name, example in (
             ("list_project_issues", "Issue", ISSUE),
             ("update_issue", "Issue", ISSUE),

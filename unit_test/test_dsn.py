@@ -1,13 +1,13 @@
 import unittest
 
-from komand_sentry.util.dsn import DSN, MalformedDSN, parse_dsn
+from komand_sentry.util.sentry.dsn import DSN, InvalidDSN, parse_dsn
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "fedcba9876543210fedcba9876543210"
 
 
 class DSNTest(unittest.TestCase):
-    def test_every_form_of_a_dsn_is_read(self) -> None:
+    def test_all_forms_of_a_dsn_are_parsed(self) -> None:
         forms = {
             f"https://{KEY}@h.example/42": DSN("https://h.example", "42", KEY),
             f"https://{KEY}:{SECRET}@h.example/42": DSN("https://h.example", "42", KEY, SECRET),
@@ -22,65 +22,66 @@ class DSNTest(unittest.TestCase):
             with self.subTest(text):
                 self.assertEqual(parse_dsn(text), dsn)
 
-    def test_a_query_and_a_fragment_are_ignored(self) -> None:
+    def test_query_and_fragment_are_ignored(self) -> None:
         for tail in ("?", "?environment=a/7", "#", "?a=@b/9#c"):
             with self.subTest(tail):
                 self.assertEqual(parse_dsn(f"https://{KEY}@h.example/42{tail}"), DSN("https://h.example", "42", KEY))
 
-    def test_store_and_envelope_urls_keep_port_and_prefix_and_hold_no_key(self) -> None:
+    def test_endpoints_keep_port_and_prefix_and_contain_no_key(self) -> None:
         dsn = parse_dsn(f"http://{KEY}:{SECRET}@[::1]:9000/tools/42?a=b")
+        self.assertEqual(dsn.api_prefix, "http://[::1]:9000/tools/api/")
         self.assertEqual(dsn.store_url, "http://[::1]:9000/tools/api/42/store/")
         self.assertEqual(dsn.envelope_url, "http://[::1]:9000/tools/api/42/envelope/")
 
-    def test_the_auth_header_names_the_secret_only_where_there_is_one(self) -> None:
+    def test_auth_header_contains_the_secret_key_if_there_is_one(self) -> None:
         start = f"Sentry sentry_version=7, sentry_client=a-client/1.0, sentry_timestamp=1700000000, sentry_key={KEY}"
         for secret, end in (("", ""), (SECRET, f", sentry_secret={SECRET}")):
             with self.subTest(secret=bool(secret)):
                 header = DSN("https://h", "42", KEY, secret).auth_header(7, "a-client/1.0", 1700000000)
                 self.assertEqual(header, start + end)
 
-    def test_the_secret_is_in_neither_repr_nor_str(self) -> None:
+    def test_secret_key_is_in_neither_repr_nor_str(self) -> None:
         dsn = parse_dsn(f"https://{KEY}:{SECRET}@h.example/42")
         self.assertNotIn(SECRET, repr(dsn) + str(dsn))
 
 
-class MalformedDSNTest(unittest.TestCase):
-    def refuse(self, text: str, words: str = "") -> None:
-        """The text is refused with these words, and with none of its own."""
+class InvalidDSNTest(unittest.TestCase):
+    def assert_rejected(self, text: str, words: str = "") -> None:
+        """Check that the text is rejected with these words, without quoting it."""
         with self.subTest(text):
-            with self.assertRaises(MalformedDSN) as caught:
+            with self.assertRaises(InvalidDSN) as caught:
                 parse_dsn(text)
             self.assertIn(words, str(caught.exception))
             for part in (KEY, SECRET, "evil", "pump"):
                 self.assertNotIn(part, str(caught.exception))
 
-    def test_the_keys_are_judged(self) -> None:
+    def test_invalid_keys_are_rejected(self) -> None:
         for user in ("", "@", f":{SECRET}@"):
-            self.refuse(f"https://{user}evil.example/42", "public key")
+            self.assert_rejected(f"https://{user}evil.example/42", "public key")
         for user in (f"{KEY}:{SECRET}:", f"{KEY}:a b", f"{KEY},evil", f"{KEY}%0d", "k\u00e9y", "k" * 129):
-            self.refuse(f"https://{user}@evil.example/42", "" if " " in user else "keys")
+            self.assert_rejected(f"https://{user}@evil.example/42", "" if " " in user else "keys")
 
-    def test_the_project_is_judged(self) -> None:
+    def test_invalid_project_is_rejected(self) -> None:
         for path in ("", "/", "/pump", "/42x", "/-42", "?/42", "#/42", "/42/pump", "/" + "4" * 21):
-            self.refuse(f"https://{KEY}:{SECRET}@evil.example{path}", "number of a project")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@evil.example{path}", "number of a project")
 
-    def test_a_prefix_that_clients_fold_away_is_refused(self) -> None:
+    def test_dot_segments_are_rejected(self) -> None:
         for path in ("/../42", "/./42", "/%2e%2e/42", "/a/%2E/42"):
-            self.refuse(f"https://{KEY}:{SECRET}@evil.example{path}")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@evil.example{path}")
 
-    def test_a_project_has_ascii_digits(self) -> None:
-        self.refuse(f"https://{KEY}@evil.example/\u0664\u0662", "number of a project")
+    def test_project_has_ascii_digits(self) -> None:
+        self.assert_rejected(f"https://{KEY}@evil.example/\u0664\u0662", "number of a project")
 
-    def test_scheme_host_and_port_are_judged(self) -> None:
+    def test_invalid_scheme_host_or_port_is_rejected(self) -> None:
         for scheme in ("ftp://", "", "//", "://", "file:///"):
-            self.refuse(f"{scheme}{KEY}:{SECRET}@evil.example/42")
+            self.assert_rejected(f"{scheme}{KEY}:{SECRET}@evil.example/42")
         for host in ("", ":9000"):
-            self.refuse(f"https://{KEY}:{SECRET}@{host}/42", "no host")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@{host}/42", "no host")
         for port in ("evil", "65536", "-1", "0"):
-            self.refuse(f"https://{KEY}:{SECRET}@evil.example:{port}/42", "port")
-        self.refuse("")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@evil.example:{port}/42", "port")
+        self.assert_rejected("")
 
-    def test_a_host_that_url_parsers_disagree_on_is_refused(self) -> None:
+    def test_host_that_url_parsers_interpret_differently_is_rejected(self) -> None:
         for host in (
             "h@evil",
             "h\\@evil",
@@ -91,12 +92,12 @@ class MalformedDSNTest(unittest.TestCase):
             "h\uff0fevil",
             "\u2100evil",
         ):
-            self.refuse(f"https://{KEY}:{SECRET}@{host}/42")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@{host}/42")
         for host in ("[::1", "[evil]", "::1", "[::1]evil", "[v1.evil]", "[v1.evil:1]"):
-            self.refuse(f"https://{KEY}:{SECRET}@{host}/42")
+            self.assert_rejected(f"https://{KEY}:{SECRET}@{host}/42")
 
-    def test_blanks_and_control_characters_are_refused_wherever_they_stand(self) -> None:
+    def test_spaces_and_control_characters_are_rejected_everywhere(self) -> None:
         for character in " \t\r\n\x00\x7f\\":
             for form in ("{}/42", ".evil{}.example/42", "/pump{}/42", "/4{}2"):
-                self.refuse(f"https://{KEY}:{SECRET}@evil{form.format(character)}", "control character")
-        self.refuse(f"\x00https://{KEY}:{SECRET}@evil.example/42", "control character")
+                self.assert_rejected(f"https://{KEY}:{SECRET}@evil{form.format(character)}", "control character")
+        self.assert_rejected(f"\x00https://{KEY}:{SECRET}@evil.example/42", "control character")

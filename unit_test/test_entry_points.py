@@ -1,4 +1,4 @@
-"""Each action as InsightConnect starts it: JSON on stdin of `bin/komand_sentry run`, and a POST to the HTTP mode."""
+"""Each action as InsightConnect runs it: a message on stdin of `bin/komand_sentry run`, or a POST in HTTP mode."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,24 @@ from typing import Any
 
 import yaml
 from insightconnect_plugin_runtime import Plugin
+from insightconnect_plugin_runtime.exceptions import LoggedException
 
-from komand_sentry.util.web_api import USER_AGENT
+from komand_sentry.util.sentry.api import USER_AGENT
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, PluginServer, action_message, connection_test_message, run_plugin
+from testing.plugin import (
+    ROOT,
+    Json,
+    PluginServer,
+    action_message,
+    connection_test_message,
+    run_plugin,
+    sample_messages,
+)
 from testing.support import ACTIONS, SandboxTestCase, connection_params, message, validate
 
 
 class EntryPointCases:
-    """The same cases for both ways in: `self.step` runs a step and returns the body of the answer."""
+    """The tests of both entry points. `self.step` runs a step and returns the body of its response."""
 
     sandbox: Sandbox
     step: Any
@@ -53,10 +62,10 @@ class EntryPointCases:
         output = self.succeed("update_issue", {"issue_id": issue_id, "status": "resolved", "assignedTo": ""})
         assert output["issue"]["status"] == "resolved"
 
-    def test_failures_come_with_cause_and_assistance(self) -> None:
+    def test_a_failure_has_cause_assistance_and_data(self) -> None:
         body = self.step("update_issue", {"issue_id": "123456", "hasSeen": False})
         assert body["status"] == "error"
-        assert body["exception"]["cause"] == "Sentry found no issue 123456 (404)."
+        assert "issue 123456 (404)" in body["exception"]["cause"]
         assert body["exception"]["assistance"]
         assert body["exception"]["data"] == "The requested resource does not exist"
 
@@ -66,9 +75,9 @@ class TestStdin(EntryPointCases, SandboxTestCase):
         return run_plugin("run", message(name, params, connection_params(self.sandbox)))
 
     def test_connection_test(self) -> None:
-        for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            answer = run_plugin("test", connection_test_message(connection_params(self.sandbox, token)))
-            self.assertEqual(answer["status"], status)
+        body = run_plugin("test", connection_test_message(connection_params(self.sandbox)))
+        self.assertEqual(body["status"], "ok")
+        self.assertEqual(body["output"]["server"], self.sandbox.base)
 
 
 class TestHTTPMode(EntryPointCases, SandboxTestCase):
@@ -84,29 +93,36 @@ class TestHTTPMode(EntryPointCases, SandboxTestCase):
 
     def test_connection_test(self) -> None:
         for token, status in (("TOKEN", "ok"), ("TOKEN_EXPIRED", "error")):
-            answer = self.server.test_connection(connection_test_message(connection_params(self.sandbox, token)))
-            self.assertEqual(answer["status"], status)
+            body = self.server.test_connection(connection_test_message(connection_params(self.sandbox, token)))
+            self.assertEqual(body["status"], status)
 
-    def test_the_log_of_a_step_reaches_the_author_of_the_workflow(self) -> None:
+    def test_the_messages_of_tests_run_with_token_and_dsn_filled_in(self) -> None:
+        for name, sample in sample_messages(self.sandbox.env).items():
+            with self.subTest(name):
+                is_test = name == "connection_test"
+                body = self.server.test_connection(sample) if is_test else self.server.run(name, sample)
+                self.assertEqual(body["status"], "ok", body)
+                if not is_test:
+                    validate(body["output"], ACTIONS[name]().output.schema)
+
+    def test_the_response_contains_the_log_of_the_step(self) -> None:
         body = self.step("list_project_issues", {"organization_slug": "acme", "project_slug": "gate"})
-        self.assertIn("Read 0 records of project gate of organization acme in 1 page(s)", body["log"])
+        self.assertIn("Read 0 records of project gate of organization acme", body["log"])
 
 
-class TestIdentity(SandboxTestCase):
-    def test_the_plugin_names_its_version_to_sentry(self) -> None:
+class TestRuntime(SandboxTestCase):
+    def test_requests_name_the_version_of_the_plugin(self) -> None:
         spec = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
         self.assertEqual(USER_AGENT, f"insightconnect-sentry/{spec['version']}")
         self.issues()
         self.assertEqual(self.sandbox.requests[-1].headers["User-Agent"], USER_AGENT)
 
-    def test_the_runtime_leaves_the_judgement_of_inputs_to_the_step(self) -> None:
-        """What the runtime itself refuses would reach the user without cause and assistance."""
+    def test_the_runtime_leaves_the_validation_of_inputs_to_the_plugin(self) -> None:
+        """An input that the runtime itself rejects would have an error without cause and assistance."""
         plugin = Plugin(name="sentry", vendor="rapid7", connection=self.connection)
         plugin.add_action(ACTIONS["list_issue_events"]())
-        with self.assertRaises(Exception) as caught:
-            start = action_message(
-                "list_issue_events", {"issue_id": {"not": "a text"}}, connection_params(self.sandbox)
-            )
-            plugin.handle_step(start)
-        body = caught.exception.output["body"]  # type: ignore[attr-defined]
-        self.assertEqual(body["exception"]["cause"], "The input 'issue_id' is not a text.")
+        invalid = {"issue_id": {"not": "a text"}}
+        with self.assertRaises(LoggedException) as caught:
+            plugin.handle_step(action_message("list_issue_events", invalid, connection_params(self.sandbox)))
+        body = caught.exception.output["body"]
+        self.assertIn("'issue_id' is not a text", body["exception"]["cause"])

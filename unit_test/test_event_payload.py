@@ -1,3 +1,5 @@
+"""Events in all the forms that Sentry accepts become the one that the schema declares, and are serialized."""
+
 import json
 import time
 import unittest
@@ -7,17 +9,17 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
-from komand_sentry.util.event_payload import (
+from komand_sentry.util.coerce import coerce
+from komand_sentry.util.sentry.event_payload import (
     Event,
-    MalformedEventID,
-    canonical_event,
-    envelope,
-    event_json,
+    InvalidEventID,
+    build_envelope,
     has_content,
     iso_time,
-    ready_event,
+    normalize_event_json,
+    serialize_event,
+    with_id_and_timestamp,
 )
-from komand_sentry.util.shape import conform
 
 SCHEMA = {"$ref": "#/definitions/EventJSON", "definitions": SubmitEventInput.schema["definitions"]}
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -26,18 +28,18 @@ ID = "0123456789abcdef0123456789abcdef"
 NEW_ID = "f" * 32
 
 
-class EventTest(unittest.TestCase):
+class NormalizeCase(unittest.TestCase):
     def becomes(self, given: Any, expected: Any) -> None:
-        """The event in its one shape, which the schema takes and which stays as it is when it comes again."""
+        """Assert the normal form of an event, that it is valid, and that normalizing it again does not change it."""
         with self.subTest(given=given):
-            shaped = conform(canonical_event(given), SCHEMA)
-            self.assertEqual(shaped, expected)
-            VALIDATOR.validate(shaped)
-            self.assertEqual(conform(canonical_event(shaped), SCHEMA), shaped)
+            normalized = coerce(normalize_event_json(given), SCHEMA)
+            self.assertEqual(normalized, expected)
+            VALIDATOR.validate(normalized)
+            self.assertEqual(coerce(normalize_event_json(normalized), SCHEMA), normalized)
 
 
-class ShapeTest(EventTest):
-    def test_lists_and_single_objects_become_values(self) -> None:
+class TestNormalize(NormalizeCase):
+    def test_lists_and_single_objects_become_objects_with_values(self) -> None:
         for name, one, two in (
             ("exception", {"type": "PumpError", "value": "dry"}, {"type": "ValveError"}),
             ("threads", {"id": "1", "crashed": True}, {"id": "2"}),
@@ -49,7 +51,7 @@ class ShapeTest(EventTest):
             self.becomes({name: {"values": one}}, {name: {"values": [one]}})
             self.becomes({name: []}, {name: {"values": []}})
 
-    def test_messages_come_as_text_or_object(self) -> None:
+    def test_a_message_is_a_text_or_an_object(self) -> None:
         parts = {"message": "pump %s", "params": ["3"], "formatted": "pump 3"}
         self.becomes({"message": "pump 3"}, {"message": "pump 3"})
         self.becomes({"message": 3}, {"message": "3"})
@@ -61,7 +63,7 @@ class ShapeTest(EventTest):
             {"logentry": {"message": "a", "params": {"a": None}}}, {"logentry": {"message": "a", "params": {"a": None}}}
         )
 
-    def test_names_of_older_clients_become_todays(self) -> None:
+    def test_legacy_attribute_names_become_current_ones(self) -> None:
         for old, new, value in (
             ("Exception", "exception", {"values": [{"type": "PumpError"}]}),
             ("Message", "logentry", {"message": "dry"}),
@@ -78,7 +80,7 @@ class ShapeTest(EventTest):
             self.becomes({f"sentry.interfaces.{old}": value}, {new: value})
             self.becomes({f"sentry.interfaces.{old}": value, new: None}, {new: value})
 
-    def test_todays_name_wins_over_the_older_one_wherever_it_stands(self) -> None:
+    def test_the_current_attribute_name_takes_precedence_in_any_order(self) -> None:
         old, new = {"sentry.interfaces.User": {"id": "1"}}, {"user": {"id": "2"}}
         for given in ({**old, **new}, {**new, **old}):
             self.becomes(given, new)
@@ -89,7 +91,7 @@ class ShapeTest(EventTest):
         self.becomes({"tags": [["a", False]]}, {"tags": {"a": "False"}})
         self.becomes({"modules": {"pump": "1.0", "valve": None}}, {"modules": {"pump": "1.0", "valve": None}})
 
-    def test_a_level_comes_as_name_or_number(self) -> None:
+    def test_a_level_is_a_name_or_a_number(self) -> None:
         levels: dict[str, tuple[Any, ...]] = {
             "debug": ("debug", 10, "10"),
             "info": ("info", "Info", 20),
@@ -105,7 +107,7 @@ class ShapeTest(EventTest):
             for level in given:
                 self.becomes({"level": level}, {"level": name})
 
-    def test_seconds_since_1970_become_iso_time(self) -> None:
+    def test_seconds_since_1970_become_iso_8601(self) -> None:
         cases: tuple[tuple[Any, str], ...] = (
             (0, "1970-01-01T00:00:00.000000Z"),
             (1700000000, "2023-11-14T22:13:20.000000Z"),
@@ -122,7 +124,7 @@ class ShapeTest(EventTest):
             self.becomes({"start_timestamp": given}, {"start_timestamp": text})
             self.becomes({"breadcrumbs": [{"timestamp": given}]}, {"breadcrumbs": {"values": [{"timestamp": text}]}})
 
-    def test_a_request_comes_in_many_shapes(self) -> None:
+    def test_every_form_of_a_request_is_normalized(self) -> None:
         for given, expected in (
             ({"query_string": "a=1&b"}, {"query_string": "a=1&b"}),
             ({"query_string": {"a": "1 2", "b": None}}, {"query_string": "a=1+2&b="}),
@@ -165,69 +167,69 @@ class ShapeTest(EventTest):
         )
 
     def test_an_exception_value_may_be_any_json(self) -> None:
-        event = conform(canonical_event({"exception": {"type": "PumpError", "value": {"code": [1, None]}}}), SCHEMA)
+        event = coerce(normalize_event_json({"exception": {"type": "PumpError", "value": {"code": [1, None]}}}), SCHEMA)
         VALIDATOR.validate(event)
         self.assertEqual(json.loads(event["exception"]["values"][0]["value"]), {"code": [1, None]})
 
-    def test_attributes_left_blank_count_as_not_given(self) -> None:
+    def test_blank_attributes_are_removed(self) -> None:
         self.becomes({"message": "", "release": "  ", "user": None, "level": "\n", "timestamp": ""}, {})
         self.becomes({"extra": {"a": ""}, "tags": {"b": None}}, {"extra": {"a": ""}, "tags": {"b": None}})
 
-    def test_unknown_attributes_pass_untouched(self) -> None:
+    def test_unknown_attributes_are_unchanged(self) -> None:
         event = {"received": 1700000000, "time_spent": None, "_meta": {"a": None}, "later": [[None]], "project": 7}
         self.becomes(event, {name: value for name, value in event.items() if value is not None})
 
-    def test_what_has_no_known_shape_is_left_for_the_schema_to_judge(self) -> None:
+    def test_values_of_unknown_form_are_left_to_the_validation(self) -> None:
         for value in ("text", 7, None, ["a"]):
-            self.assertEqual(canonical_event(value), value)
+            self.assertEqual(normalize_event_json(value), value)
         for odd in (True, 7, "text", [], ["a", 7, None, []], [["a"]], {}, {"values": 7}, {"values": [7]}, float("nan")):
             for name in SubmitEventInput.schema["definitions"]["EventJSON"]["properties"]:
                 with self.subTest(name=name, odd=odd):
-                    VALIDATOR.validate(conform(canonical_event({name: odd}), SCHEMA, is_output=True))
+                    VALIDATOR.validate(coerce(normalize_event_json({name: odd}), SCHEMA, is_output=True))
             for name in ("query_string", "data", "cookies", "headers"):
                 with self.subTest(name=name, odd=odd):
-                    canonical_event({"request": {name: odd}})
+                    normalize_event_json({"request": {name: odd}})
 
-    def test_shaping_takes_time_in_proportion_to_the_size_of_the_event(self) -> None:
+    def test_normalizing_takes_linear_time(self) -> None:
         started = time.process_time()
-        canonical_event({"request": {"headers": [["a", ""]] * 60_000, "cookies": "a=b;" * 60_000}})
-        canonical_event({"request": {"query_string": [["a", "b"]] * 60_000}, "tags": [["a", 1]] * 60_000})
+        normalize_event_json({"request": {"headers": [["a", ""]] * 60_000, "cookies": "a=b;" * 60_000}})
+        normalize_event_json({"request": {"query_string": [["a", "b"]] * 60_000}, "tags": [["a", 1]] * 60_000})
         self.assertLess(time.process_time() - started, 1.0)
 
-    def test_the_event_that_was_given_is_not_changed(self) -> None:
+    def test_the_input_is_not_changed(self) -> None:
         given = {"message": {"message": "a"}, "level": 40, "request": {"data": {}}, "breadcrumbs": [{"timestamp": 1}]}
         before = json.dumps(given)
-        canonical_event(given)
+        normalize_event_json(given)
         self.assertEqual(json.dumps(given), before)
 
 
-class ReadyTest(unittest.TestCase):
-    def test_id_and_time_are_made_only_where_the_event_has_none(self) -> None:
-        made = ready_event({"message": "a"}, NEW_ID, NOW)
-        self.assertEqual(made, {"timestamp": "2026-08-01T12:30:00.250000Z", "message": "a", "event_id": NEW_ID})
+class TestIDAndTimestamp(unittest.TestCase):
+    def test_id_and_timestamp_are_only_set_if_they_are_missing(self) -> None:
+        event = with_id_and_timestamp({"message": "a"}, NEW_ID, NOW)
+        self.assertEqual(event, {"timestamp": "2026-08-01T12:30:00.250000Z", "message": "a", "event_id": NEW_ID})
         own = {"timestamp": "2026-07-31T00:00:00Z", "event_id": ID}
-        self.assertEqual(ready_event(own, NEW_ID, NOW), own)
+        self.assertEqual(with_id_and_timestamp(own, NEW_ID, NOW), own)
 
-    def test_an_event_that_is_ready_stays_as_it_is(self) -> None:
-        ready = ready_event({}, NEW_ID, NOW)
-        self.assertEqual(ready_event(ready, ID, NOW + timedelta(days=1)), ready)
+    def test_setting_them_again_changes_nothing(self) -> None:
+        event = with_id_and_timestamp({}, NEW_ID, NOW)
+        self.assertEqual(with_id_and_timestamp(event, ID, NOW + timedelta(days=1)), event)
 
     def test_every_spelling_of_an_id_becomes_32_lower_case_digits(self) -> None:
         for text in (ID, ID.upper(), "01234567-89ab-cdef-0123-456789abcdef", f" {ID}\n"):
             with self.subTest(text):
-                self.assertEqual(ready_event({"event_id": text}, NEW_ID, NOW)["event_id"], ID)
+                self.assertEqual(with_id_and_timestamp({"event_id": text}, NEW_ID, NOW)["event_id"], ID)
 
-    def test_what_is_no_id_is_refused(self) -> None:
+    def test_an_invalid_id_is_rejected(self) -> None:
         for text in ("", "7", ID[:-1], ID + "0", ID[:-1] + "g", ID[:-1] + "\u0660", f"{{{ID}}}", "-" * 32):
-            with self.subTest(text), self.assertRaises(MalformedEventID):
-                ready_event({"event_id": text}, NEW_ID, NOW)
+            with self.subTest(text), self.assertRaises(InvalidEventID):
+                with_id_and_timestamp({"event_id": text}, NEW_ID, NOW)
 
     def test_iso_time_is_in_utc(self) -> None:
         self.assertEqual(iso_time(NOW.astimezone(timezone(timedelta(hours=5.5)))), "2026-08-01T12:30:00.250000Z")
 
 
-class ContentTest(unittest.TestCase):
-    def test_an_event_has_content_where_it_says_what_happened(self) -> None:
+class TestContent(unittest.TestCase):
+    def test_an_attribute_with_a_value_is_content(self) -> None:
         for event in (
             {"message": "pump 3 stopped"},
             {"exception": {"values": [{"type": "PumpError"}]}},
@@ -241,7 +243,7 @@ class ContentTest(unittest.TestCase):
             with self.subTest(event):
                 self.assertTrue(has_content(event))
 
-    def test_an_event_without_any_statement_has_none(self) -> None:
+    def test_metadata_and_empty_values_are_not_content(self) -> None:
         context = {
             "event_id": ID,
             "timestamp": "2026-08-01T12:30:00Z",
@@ -264,7 +266,7 @@ class ContentTest(unittest.TestCase):
             with self.subTest(event):
                 self.assertFalse(has_content(event))
 
-    def test_lists_and_objects_left_empty_are_no_content_in_whatever_shape_they_came(self) -> None:
+    def test_empty_lists_and_objects_are_not_content_in_any_form(self) -> None:
         events: tuple[Event, ...] = (
             {"exception": []},
             {"exception": {}},
@@ -277,11 +279,11 @@ class ContentTest(unittest.TestCase):
         )
         for event in events:
             with self.subTest(event):
-                self.assertFalse(has_content(conform(canonical_event(event), SCHEMA)))
+                self.assertFalse(has_content(coerce(normalize_event_json(event), SCHEMA)))
 
 
-class JSONTest(unittest.TestCase):
-    def test_an_event_is_written_so_that_it_reads_back_the_same(self) -> None:
+class TestSerialize(unittest.TestCase):
+    def test_a_serialized_event_parses_to_the_same_event(self) -> None:
         events: tuple[Event, ...] = (
             {},
             {"message": 'gr\u00f6\u00dfe \U0001f4a7 \u2028 \x00 " \\ \n'},
@@ -290,38 +292,40 @@ class JSONTest(unittest.TestCase):
         )
         for event in events:
             with self.subTest(event):
-                body = event_json(event)
+                body = serialize_event(event)
                 self.assertEqual(json.loads(body), event)
                 self.assertNotIn(b"\n", body)
 
-    def test_halves_of_characters_become_question_marks(self) -> None:
+    def test_lone_surrogates_become_question_marks(self) -> None:
         for text, written in (("a\ud83db", "a?b"), ("\udca7", "?"), ("\ud83d\ud83d", "??"), ("\udca7\ud83d", "??")):
             with self.subTest(repr(text)):
                 event = {"message": text, "extra": {text: [text]}}
-                self.assertEqual(json.loads(event_json(event)), {"message": written, "extra": {written: [written]}})
+                self.assertEqual(
+                    json.loads(serialize_event(event)), {"message": written, "extra": {written: [written]}}
+                )
 
-    def test_what_json_does_not_have_is_refused(self) -> None:
+    def test_values_that_are_not_json_are_rejected(self) -> None:
         circle: dict[str, Any] = {}
         circle["extra"] = circle
         for event in ({"extra": float("nan")}, {"extra": [float("inf")]}, {"extra": -float("inf")}, circle):
             with self.subTest(str(event)), self.assertRaises(ValueError):
-                event_json(event)
+                serialize_event(event)
 
-    def test_what_is_nested_too_deeply_is_refused(self) -> None:
+    def test_values_nested_too_deeply_are_rejected(self) -> None:
         deep: Any = {}
         for _ in range(100_000):
             deep = {"a": deep}
         with self.assertRaises(RecursionError):
-            event_json(deep)
+            serialize_event(deep)
 
 
-class EnvelopeTest(unittest.TestCase):
-    def test_an_envelope_reads_back_as_one_event_of_the_length_it_names(self) -> None:
+class TestEnvelope(unittest.TestCase):
+    def test_an_envelope_has_one_event_of_the_length_in_its_header(self) -> None:
         for message in ("a", "größer\n{}\n", ""):
             with self.subTest(message):
-                event = ready_event({"message": message}, ID, NOW)
-                body = event_json(event)
-                head, item, rest = envelope(event["event_id"], body, NOW).split(b"\n", 2)
+                event = with_id_and_timestamp({"message": message}, ID, NOW)
+                body = serialize_event(event)
+                head, item, rest = build_envelope(event["event_id"], body, NOW).split(b"\n", 2)
                 self.assertEqual(json.loads(head), {"event_id": ID, "sent_at": "2026-08-01T12:30:00.250000Z"})
                 length = json.loads(item)["length"]
                 self.assertEqual(

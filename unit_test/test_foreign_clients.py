@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, against the sandbox: what they put in comes back through the plugin."""
+"""Sentry's official SDK and command line with the sandbox: the plugin reads what they send."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ class TestForeignClients(SandboxTestCase):
         self.assertEqual(process.returncode, 0, process.stdout + process.stderr)
         return process.stdout
 
-    def test_an_exception_that_the_official_sdk_captured_comes_back(self) -> None:
+    def test_the_plugin_lists_an_exception_captured_by_the_official_sdk(self) -> None:
         event_id = self.output_of(sys.executable, "-c", CAPTURE, self.sandbox.env["DSN_PUBLIC"]).strip()
         issue = self.issues(query="too much pressure", environment="production")[0]
         self.assertEqual(issue["title"], "ValueError: too much pressure")
@@ -38,14 +38,14 @@ class TestForeignClients(SandboxTestCase):
         self.assertEqual((frames[-1]["function"], frames[-1]["lineNo"]), ("<module>", 5))
         self.assertIn("sentry.python", event["sdk"]["name"])
 
-    def test_the_official_command_line_sends_and_lists(self) -> None:
+    def test_the_official_command_line_sends_and_lists_events(self) -> None:
         self.output_of(SENTRY_CLI, "send-event", "--message", "Sent by sentry-cli", "--tag", "site:north")
         issue = self.issues(query="site:north")[0]
         self.assertEqual(issue["title"], "Sent by sentry-cli")
         listed = self.output_of(SENTRY_CLI, "issues", "list", "--org", "acme", "--project", "pump-station")
         self.assertIn(issue["shortId"], listed)
 
-    def test_what_the_plugin_resolves_is_resolved_for_the_official_command_line(self) -> None:
+    def test_the_official_command_line_lists_an_issue_resolved_by_the_plugin(self) -> None:
         self.submit({"message": "To be resolved"})
         issue_id = self.issues(query="To be resolved")[0]["id"]
         self.run_action("update_issue", {"issue_id": issue_id, "status": "resolved"})

@@ -1,3 +1,5 @@
+"""List Issue Events against the sandbox and a scripted server."""
+
 import unittest
 
 from insightconnect_plugin_runtime.exceptions import PluginException
@@ -29,12 +31,12 @@ class TestListIssueEvents(SandboxTestCase):
         ]
         cls.issue_id = case.issues()[0]["id"]
 
-    def test_250_events_come_completely_newest_first_and_once(self) -> None:
+    def test_lists_all_events_newest_first(self) -> None:
         output = self.run_action("list_issue_events", {"issue_id": self.issue_id})
         self.assertEqual([event["eventID"] for event in output["events"]], self.event_ids[::-1])
         self.assertEqual((len(self.sandbox.requests), output["truncated"]), (3, False))
 
-    def test_a_limit_cuts_the_list_says_so_and_is_continued_without_a_gap(self) -> None:
+    def test_a_limited_list_can_be_continued_without_a_gap(self) -> None:
         first = self.run_action("list_issue_events", {"issue_id": self.issue_id, "limit": 120, "full": False})
         self.assertEqual((len(first["events"]), first["truncated"], len(self.sandbox.requests)), (120, True, 2))
         params = {"issue_id": self.issue_id, "full": False, "cursor": first["next_cursor"]}
@@ -42,7 +44,7 @@ class TestListIssueEvents(SandboxTestCase):
         events = first["events"] + rest["events"]
         self.assertEqual([event["eventID"] for event in events], self.event_ids[::-1])
 
-    def test_events_are_full_unless_the_short_form_is_asked_for(self) -> None:
+    def test_events_are_full_by_default(self) -> None:
         for full in (True, False):
             params = {"issue_id": self.issue_id, "limit": 1, "full": full}
             event = self.run_action("list_issue_events", params)["events"][0]
@@ -52,12 +54,12 @@ class TestListIssueEvents(SandboxTestCase):
         self.assertEqual(event["packages"], {"requests": "2.32.0"})
         self.assertEqual(event["entries"][0]["data"]["values"][0]["type"], "ValveTimeout")
 
-    def test_events_of_one_environment(self) -> None:
+    def test_filters_by_environment(self) -> None:
         for environment, count in (("production", 25), ("no-such", 0)):
             output = self.run_action("list_issue_events", {"issue_id": self.issue_id, "environment": environment})
             self.assertEqual(len(output["events"]), count)
 
-    def test_an_issue_is_named_by_number_or_permalink(self) -> None:
+    def test_issue_id_is_a_number_or_a_permalink(self) -> None:
         for issue_id in (
             self.issue_id,
             int(self.issue_id),
@@ -69,14 +71,14 @@ class TestListIssueEvents(SandboxTestCase):
                 output = self.run_action("list_issue_events", {"issue_id": issue_id, "limit": 1, "full": False})
                 self.assertEqual(len(output["events"]), 1)
 
-    def test_errors_say_what_to_do(self) -> None:
+    def test_errors_have_cause_and_assistance(self) -> None:
         for issue_id, cause in (
-            ("99999", "Sentry found no issue 99999 (404)."),
-            ("PUMP-STATION-ZZZ", "Sentry found no issue PUMP-STATION-ZZZ (404)."),
-            ("PUMP STATION", "The issue_id cannot be used: it is neither the ID of an issue nor the link"),
-            ("../projects", "The issue_id cannot be used"),
-            ("https://acme.sentry.io/settings/", "The issue_id cannot be used: the link is not that of an issue"),
-            ("", "The input 'issue_id' is empty or missing."),
+            ("99999", "no issue 99999 (404)"),
+            ("PUMP-STATION-ZZZ", "no issue PUMP-STATION-ZZZ (404)"),
+            ("PUMP STATION", "issue_id is invalid: it is neither"),
+            ("../projects", "issue_id is invalid: it is neither"),
+            ("https://acme.sentry.io/settings/", "issue_id is invalid: the URL is not"),
+            ("", "'issue_id' is empty or missing"),
         ):
             with self.subTest(issue_id), self.assertRaises(PluginException) as caught:
                 self.run_action("list_issue_events", {"issue_id": issue_id})
@@ -84,7 +86,7 @@ class TestListIssueEvents(SandboxTestCase):
             self.assertTrue(caught.exception.assistance)
 
 
-class TestWhatIsSent(unittest.TestCase):
+class TestRequest(unittest.TestCase):
     def test_full_is_sent_only_when_true(self) -> None:
         for given, expected in (
             ({}, [("full", "1"), ("per_page", "100")]),

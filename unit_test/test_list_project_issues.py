@@ -1,8 +1,11 @@
+"""List Project Issues against the sandbox and a scripted server."""
+
 import unittest
 from http.server import BaseHTTPRequestHandler
 
-from insightconnect_plugin_runtime.exceptions import APIException, PluginException
+from insightconnect_plugin_runtime.exceptions import PluginException
 
+from komand_sentry.util.errors.exceptions import Forbidden, PaginationFailed, UnexpectedResponse
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import Answer, ScriptedServer
@@ -23,14 +26,14 @@ class TestListProjectIssues(SandboxTestCase):
             case.submit({"message": f"Issue {number:03}", "fingerprint": [str(number)]})
         case.submit({"message": "A fatal one", "level": "fatal", "environment": "production"}, "DSN2_PUBLIC")
 
-    def test_250_issues_come_completely_in_order_and_once(self) -> None:
+    def test_lists_all_issues_in_the_order_of_the_server(self) -> None:
         output = self.run_action("list_project_issues", SLUGS)
         titles = [issue["title"] for issue in output["issues"]]
         self.assertEqual(titles, [f"Issue {number:03}" for number in reversed(range(250))])
         self.assertEqual(len(self.sandbox.requests), 3)
         self.assertEqual((output["truncated"], "next_cursor" in output), (False, False))
 
-    def test_a_limit_cuts_the_list_says_so_and_is_continued_without_a_gap(self) -> None:
+    def test_a_limited_list_can_be_continued_without_a_gap(self) -> None:
         first = self.run_action("list_project_issues", {**SLUGS, "limit": 120})
         self.assertEqual((len(first["issues"]), first["truncated"]), (120, True))
         self.assertEqual([request.query_string.count("limit=") for request in self.sandbox.requests], [1, 1])
@@ -39,7 +42,7 @@ class TestListProjectIssues(SandboxTestCase):
         self.assertEqual(titles, [f"Issue {number:03}" for number in reversed(range(250))])
         self.assertFalse(rest["truncated"])
 
-    def test_a_limit_that_leaves_nothing_out_does_not_say_truncated(self) -> None:
+    def test_a_list_as_long_as_the_limit_is_not_truncated(self) -> None:
         for limit in (250, 251, 0):
             output = self.run_action("list_project_issues", {**SLUGS, "limit": limit})
             self.assertEqual((len(output["issues"]), output["truncated"]), (250, False))
@@ -56,28 +59,28 @@ class TestListProjectIssues(SandboxTestCase):
             with self.subTest(more):
                 self.assertEqual(len(self.run_action("list_project_issues", {**gate, **more})["issues"]), count)
 
-    def test_stats_come_only_for_the_period_that_was_asked_for(self) -> None:
+    def test_stats_have_the_requested_period_only(self) -> None:
         for period, key in (("24h", "24h"), ("14d", "14d"), ("", None)):
             issue = self.issues(statsPeriod=period, limit=1)[0]
             self.assertEqual(list(issue.get("stats") or {}), [key] if key else [])
 
-    def test_a_short_id_is_looked_up_only_when_asked_for(self) -> None:
+    def test_a_short_id_is_only_looked_up_on_request(self) -> None:
         short_id = self.issues(limit=1)[0]["shortId"]
         found = self.issues(query=short_id, shortIdLookup=True)
         self.assertEqual([issue["shortId"] for issue in found], [short_id])
         self.assertEqual(self.issues(query=short_id), [])
 
-    def test_errors_say_what_to_do(self) -> None:
+    def test_errors_have_cause_and_assistance(self) -> None:
         cases: list[tuple[Json, str, str]] = [
-            ({"project_slug": "no-such"}, "Sentry found no project no-such of organization acme (404).", "slugs"),
-            ({"query": "is:bogus"}, "invalid (400)", "words"),
-            ({"cursor": "bogus"}, "invalid (400)", "words"),
-            ({"sort": "bogus"}, "The input 'sort' is not one of 'date'", "Correct"),
-            ({"statsPeriod": "1h"}, "The input 'statsPeriod' is not one of", "Correct"),
-            ({"limit": -1}, "The limit is negative.", "0 for everything"),
-            ({"limit": "many"}, "The input 'limit' is not a whole number.", "Correct"),
-            ({"organization_slug": ".."}, "A slug cannot be used", "organization_slug"),
-            ({"organization_slug": " "}, "The input 'organization_slug' is empty or missing.", "Correct"),
+            ({"project_slug": "no-such"}, "no project no-such of organization acme (404)", "slugs"),
+            ({"query": "is:bogus"}, "invalid (400)", "response"),
+            ({"cursor": "bogus"}, "invalid (400)", "response"),
+            ({"sort": "bogus"}, "'sort' is not one of 'date'", "Correct"),
+            ({"statsPeriod": "1h"}, "'statsPeriod' is not one of", "Correct"),
+            ({"limit": -1}, "limit is negative", "0 for all"),
+            ({"limit": "many"}, "'limit' is not an integer", "Correct"),
+            ({"organization_slug": ".."}, "organization_slug is invalid", "<organization_slug>"),
+            ({"organization_slug": " "}, "'organization_slug' is empty or missing", "Correct"),
         ]
         for more, cause, assistance in cases:
             with self.subTest(more), self.assertRaises(PluginException) as caught:
@@ -85,21 +88,20 @@ class TestListProjectIssues(SandboxTestCase):
             self.assertIn(cause, caught.exception.cause)
             self.assertIn(assistance, caught.exception.assistance)
 
-    def test_a_token_without_the_scope_is_told_which_one(self) -> None:
+    def test_a_missing_scope_is_named(self) -> None:
         connection = connection_to(self.sandbox.base, self.sandbox.env["TOKEN_TEAMREAD"])
-        with self.assertRaises(APIException) as caught:
+        with self.assertRaises(Forbidden) as caught:
             run_action("list_project_issues", connection, SLUGS)
-        self.assertEqual(caught.exception.status_code, 403)
         self.assertIn("event:read", caught.exception.assistance)
 
 
-class TestWhatIsSent(unittest.TestCase):
+class TestRequest(unittest.TestCase):
     def sent(self, given: Json) -> dict[str, str]:
         with ScriptedServer(("GET", PATH, Answer(body=b"[]"))) as server:
             run_action("list_project_issues", connection_to(server.base), {**SLUGS, **given})
             return dict(server.received[0].params)
 
-    def test_what_servers_would_take_for_an_absent_input_is_sent_explicitly(self) -> None:
+    def test_defaults_that_differ_between_servers_are_sent(self) -> None:
         cases: list[tuple[Json, dict[str, str]]] = [
             ({}, {"query": "is:unresolved", "statsPeriod": "", "limit": "100"}),
             ({"query": "", "statsPeriod": "", "environment": "", "sort": "", "cursor": "", "limit": ""}, {}),
@@ -117,13 +119,13 @@ class TestWhatIsSent(unittest.TestCase):
             with self.subTest(given):
                 self.assertEqual(self.sent(given), {**default, **expected})
 
-    def test_slugs_cannot_leave_their_place_in_the_path(self) -> None:
+    def test_slugs_are_encoded(self) -> None:
         path = "/api/0/projects/a%2F..%2Fb/c%3Fd%23e%25/issues/"
         with ScriptedServer(("GET", path, Answer(body=b"[]"))) as server:
             slugs = {"organization_slug": "a/../b", "project_slug": "c?d#e%"}
             run_action("list_project_issues", connection_to(server.base), slugs)
 
-    def test_the_host_that_a_link_header_names_is_not_followed(self) -> None:
+    def test_the_host_in_a_link_header_is_ignored(self) -> None:
         link = '<https://elsewhere.example.com/?cursor=0:1:0>; rel="next"; results="true"; cursor="0:1:0"'
         script = (
             ("GET", PATH, Answer(body=b'[{"id": "1"}]', headers={"Link": link})),
@@ -134,11 +136,11 @@ class TestWhatIsSent(unittest.TestCase):
         self.assertEqual([issue["id"] for issue in output["issues"]], ["1", "2"])
         self.assertIn(("cursor", "0:1:0"), server.received[1].params)
 
-    def test_a_list_that_takes_ten_times_the_timeout_is_cut_and_says_so(self) -> None:
+    def test_a_list_is_truncated_after_ten_times_the_timeout(self) -> None:
         clock = FakeClock()
 
         def slow_page(number: int) -> Answer:
-            """A page for which nine seconds pass, which alone is not too slow."""
+            """A page that takes nine seconds, which alone is not too slow."""
 
             def play(handler: BaseHTTPRequestHandler) -> None:
                 clock.sleep(9.0)
@@ -154,17 +156,16 @@ class TestWhatIsSent(unittest.TestCase):
             connection = connection_to(server.base, clock=clock, timeout=20)
             output = run_action("list_project_issues", connection, SLUGS)
         self.assertEqual((len(output["issues"]), output["truncated"], output["next_cursor"]), (23, True, "22"))
-        self.assertIn("Stopped at the time that a step may take", "".join(logs.output))
+        self.assertIn("Stopped at the time limit", "".join(logs.output))
 
-    def test_a_server_that_never_ends_is_left(self) -> None:
+    def test_a_server_that_repeats_a_page_is_an_error(self) -> None:
         link = '<x>; rel="next"; results="true"; cursor="0:1:0"'
         page = ("GET", PATH, Answer(body=b"[]", headers={"Link": link}))
-        with ScriptedServer(page, page) as server, self.assertRaises(PluginException):
+        with ScriptedServer(page, page) as server, self.assertRaises(PaginationFailed):
             run_action("list_project_issues", connection_to(server.base), SLUGS)
 
-    def test_a_success_that_is_no_list_of_issues_is_an_error(self) -> None:
+    def test_a_body_that_is_not_a_list_of_issues_is_an_error(self) -> None:
         for body in (b"{}", b"[1]", b"null", b"", b"<html></html>"):
-            with self.subTest(body), ScriptedServer(("GET", PATH, Answer(body=body))) as server:
-                with self.assertRaises(APIException) as caught:
-                    run_action("list_project_issues", connection_to(server.base), SLUGS)
-                self.assertIn("not one of Sentry's", caught.exception.cause)
+            script = ("GET", PATH, Answer(body=body))
+            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(UnexpectedResponse):
+                run_action("list_project_issues", connection_to(server.base), SLUGS)

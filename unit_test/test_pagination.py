@@ -1,13 +1,45 @@
+"""Reading a list page by page: the Link header, limits, resuming, and servers that repeat pages."""
+
+import gc
 import itertools
+import logging
+import traceback
 import unittest
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 from unittest import mock
 
-from komand_sentry.util import pagination
-from komand_sentry.util.pagination import MOST_BARREN_PAGES, PAGE_SIZE, BrokenListing, Listing, Position, next_cursor
+from insightconnect_plugin_runtime.exceptions import PluginException
 
-Page = list[dict[str, Any]]
+from komand_sentry.util.errors.exceptions import InvalidInput, PaginationFailed
+from komand_sentry.util.errors.factory import ErrorContext
+from komand_sentry.util.errors.redaction import RedactingLogger
+from komand_sentry.util.http.client import RetryingClient
+from komand_sentry.util.http.messages import Params, Response
+from komand_sentry.util.http.time_budget import TimeBudget
+from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.sentry import pagination
+from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.pagination import (
+    MAX_EMPTY_PAGES,
+    PAGE_SIZE,
+    ListSpec,
+    Page,
+    PageRange,
+    PaginationError,
+    Record,
+    RecordList,
+    next_cursor,
+    read_list,
+)
+from komand_sentry.util.sentry.server import Server
+from testing.fake_clock import FakeClock
+from testing.scripted_server import Answer, ScriptedServer
+from testing.support import connection_to, run_action
+
+CONTEXT = ErrorContext("project pump-station")
+SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
+PATH = "/api/0/projects/acme/pump-station/issues/"
+NEXT = {"Link": '<x>; rel="next"; results="true"; cursor="a"'}
 
 
 def link(rel: str, results: str, cursor: str | None, query: str = "&") -> str:
@@ -15,8 +47,8 @@ def link(rel: str, results: str, cursor: str | None, query: str = "&") -> str:
     return f'<{url}>; rel="{rel}"; results="{results}"' + ("" if cursor is None else f'; cursor="{cursor}"')
 
 
-class NextCursorTest(unittest.TestCase):
-    def test_the_cursor_of_the_next_page_is_read(self) -> None:
+class TestNextCursor(unittest.TestCase):
+    def test_reads_the_cursor_of_the_next_page(self) -> None:
         headers = {
             "0:100:0": f"{link('previous', 'false', '0:0:1')}, {link('next', 'true', '0:100:0')}",
             "1700000000000:0:0": link("previous", "true", "1700000000000:0:1", "query=a%2Cb&limit=2&")
@@ -32,7 +64,7 @@ class NextCursorTest(unittest.TestCase):
             with self.subTest(cursor):
                 self.assertEqual(next_cursor(header), cursor)
 
-    def test_there_is_no_next_page_where_the_header_names_none(self) -> None:
+    def test_returns_none_if_there_is_no_next_page(self) -> None:
         headers = (
             "",
             f"{link('previous', 'false', '0:0:1')}, {link('next', 'false', '0:100:0')}",
@@ -50,7 +82,7 @@ class NextCursorTest(unittest.TestCase):
             with self.subTest(header[:80]):
                 self.assertIsNone(next_cursor(header))
 
-    def test_where_the_attribute_is_missing_the_cursor_is_that_of_the_links_address(self) -> None:
+    def test_reads_the_cursor_from_the_url_if_the_attribute_is_missing(self) -> None:
         for url, attribute, cursor in (
             ("https://h.example/?cursor=0:100:0", "", "0:100:0"),
             ("https://h.example/?&cursor=0%3A100%3A0&limit=2", '; cursor=""', "0:100:0"),
@@ -62,7 +94,7 @@ class NextCursorTest(unittest.TestCase):
             with self.subTest(url=url, attribute=attribute):
                 self.assertEqual(next_cursor(f'<{url}>; rel="next"; results="true"{attribute}'), cursor)
 
-    def test_a_next_page_without_any_cursor_breaks_the_listing_and_does_not_end_it(self) -> None:
+    def test_rejects_a_next_page_without_a_cursor(self) -> None:
         for header in (
             link("next", "true", None),
             link("next", "true", ""),
@@ -71,204 +103,298 @@ class NextCursorTest(unittest.TestCase):
             '<https://[::1/?cursor=1:2:0>; rel="next"; results="true"',
             '<>; rel="next"; results="true"',
         ):
-            with self.subTest(header), self.assertRaises(BrokenListing):
+            with self.subTest(header), self.assertRaises(PaginationError):
                 next_cursor(header)
 
 
-class PositionTest(unittest.TestCase):
-    def test_a_position_is_written_and_read_without_loss(self) -> None:
-        for text, position in {
-            "": Position(),
-            "0:100:0": Position("0:100:0"),
-            "0:100:0@7": Position("0:100:0", 7),
-            "@30": Position("", 30),
-            "user@host:1:0": Position("user@host:1:0"),
-            "user@host:1:0@2": Position("user@host:1:0", 2),
-            "a\nb": Position("a\nb"),
-        }.items():
-            with self.subTest(text):
-                self.assertEqual(Position.parse(text), position)
-                self.assertEqual(str(position), text)
+def unchanged(record: Record) -> Record:
+    return record
+
+
+SPEC = ListSpec("id", "limit", unchanged)
+
+
+def http_client(seconds: float = 60) -> RetryingClient:
+    log = RedactingLogger(LOGGER, ())
+    return RetryingClient(Transport(), TimeBudget(seconds, FakeClock()), log, lambda: 0.0, lambda *_: None)
 
 
 @dataclass(frozen=True)
-class Server:
-    """Serves `total` records. Cuts pages of `own_size` where it has one, else of what is asked for.
+class FakeList:
+    """A list of `total` records on a server.
 
-    `hidden` records are filtered out after the page was cut, as Sentry does. With `sized_cursor` the first page's size
-    goes on through the cursor, as in Sentry's older paginator.
+    :param own_size: the largest page, 0 for no maximum
+    :param ignores_size: each page has `own_size` records, even if fewer are requested
+    :param hidden: records that the server filters out after it cut the page, as Sentry does
+    :param page_bytes: size of each page
     """
 
     total: int
     own_size: int = 0
+    ignores_size: bool = False
     hidden: frozenset[int] = frozenset()
-    sized_cursor: bool = False
-
-    def page(self, cursor: str, asked: int) -> tuple[Page, str | None]:
-        size, start = (int(part) for part in (cursor or f"{self.own_size or asked}:0").split(":")[:2])
-        size = size if self.sized_cursor else self.own_size or asked
-        end = start + size
-        page = [{"id": str(number)} for number in range(start, min(end, self.total)) if number not in self.hidden]
-        return page, f"{size}:{end}:0" if end < self.total else None
+    page_bytes: int = 0
+    requests: list[dict[str, str]] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def visible(self) -> list[str]:
         return [str(number) for number in range(self.total) if number not in self.hidden]
 
+    def fetch(self, params: Params) -> Page:
+        request = dict(params)
+        self.requests.append(request)
+        start, requested = int(request.get("cursor", "0:0:0").split(":")[1]), int(request["limit"])
+        end = start + (self.own_size if self.ignores_size else min(requested, self.own_size or requested))
+        records = [{"id": str(number)} for number in range(start, min(end, self.total)) if number not in self.hidden]
+        return Page(records, f"0:{end}:0" if end < self.total else None, self.page_bytes)
 
-def read(server: Server, limit: int = 0, cursor: str = "", size: int = 0) -> Listing:
-    """Reads as the client does, pages of so many bytes."""
-    listing = Listing("id", limit=limit, position=Position.parse(cursor))
-    position = listing.position
-    while position is not None:
-        position = listing.add(*server.page(position.cursor, listing.page_size(position)), size)
-    return listing
-
-
-def ids(listing: Listing) -> list[str]:
-    return [record["id"] for record in listing.records]
+    def read(self, limit: int = 0, cursor: str = "") -> RecordList:
+        return read_list(self.fetch, SPEC, PageRange(limit, cursor), CONTEXT, HTTP)
 
 
-class ListingTest(unittest.TestCase):
-    def test_without_a_limit_the_whole_listing_is_read(self) -> None:
-        for server in (Server(0), Server(1), Server(PAGE_SIZE), Server(250), Server(7, own_size=3)):
-            with self.subTest(server):
-                listing = read(server)
-                self.assertEqual(ids(listing), server.visible)
-                self.assertFalse(listing.truncated)
-                self.assertIsNone(listing.next_cursor)
+def read_pages(*pages: Page, limit: int = 0, cursor: str = "", spec: ListSpec = SPEC) -> RecordList:
+    """Read a list whose server returns these pages in this order. All of them must be requested."""
+    rest = list(pages)
+    result = read_list(lambda _: rest.pop(0), spec, PageRange(limit, cursor), CONTEXT, HTTP)
+    assert not rest, f"not requested: {rest}"
+    return result
 
-    def test_a_limit_leaves_the_place_of_the_first_record_that_was_left_out(self) -> None:
-        cases = {
-            "in the middle of the second page": (Server(250), 130, "30:130:0"),
-            "at the end of a page": (Server(250), 100, "100:100:0"),
-            "inside a page that is larger than asked for": (Server(250, own_size=50), 70, "50:50:0@20"),
-            "inside a first page that is larger than asked for": (Server(250, own_size=50), 20, "@20"),
-            "at the end of a page of the server's own size": (Server(250, own_size=50), 150, "50:150:0"),
-            "at the end of the listing": (Server(100), 100, None),
-            "beyond the end of the listing": (Server(99), 100, None),
-            "at the end of a last page that is larger than asked for": (Server(70, own_size=50), 70, None),
-        }
-        for name, (server, limit, place) in cases.items():
-            with self.subTest(name):
-                listing = read(server, limit)
-                self.assertEqual(ids(listing), server.visible[:limit])
-                self.assertEqual(listing.next_cursor, place)
-                self.assertIs(listing.truncated, place is not None)
 
-    def test_no_more_is_asked_for_than_is_wanted_and_a_page_can_hold(self) -> None:
-        for limit, position, size in (
-            (0, Position(), PAGE_SIZE),
-            (7, Position(), 7),
-            (7, Position("1:2:0", 30), 37),
-            (500, Position(), PAGE_SIZE),
-            (90, Position("1:2:0", 30), PAGE_SIZE),
+def page(*numbers: int, cursor: str | None = None) -> Page:
+    return Page([{"id": str(number)} for number in numbers], cursor)
+
+
+def ids(records: RecordList) -> list[str]:
+    return [record["id"] for record in records.records]
+
+
+class TestReadList(unittest.TestCase):
+    def test_reads_all_pages_if_there_is_no_limit(self) -> None:
+        for server, pages in (
+            (FakeList(0), 1),
+            (FakeList(1), 1),
+            (FakeList(PAGE_SIZE), 1),
+            (FakeList(250), 3),
+            (FakeList(7, own_size=3), 3),
         ):
-            with self.subTest(limit=limit, position=position):
-                self.assertEqual(Listing("id", limit=limit, position=position).page_size(position), size)
+            with self.subTest(server), self.assertLogs(LOGGER, "INFO") as logs:
+                result = server.read()
+                self.assertEqual((ids(result), result.truncated, result.next_cursor), (server.visible, False, None))
+                self.assertEqual(len(server.requests), pages)
+                self.assertIn(
+                    f"Read {server.total} records of project pump-station in {pages} page(s)", logs.output[-1]
+                )
 
-    def test_resuming_gives_every_record_exactly_once_whatever_the_sizes(self) -> None:
+    def test_requests_only_as_many_records_as_the_limit_leaves(self) -> None:
+        for limit, sizes in ((0, [100, 100, 100]), (7, [7]), (100, [100]), (230, [100, 100, 30]), (999, [100] * 3)):
+            server = FakeList(250)
+            server.read(limit)
+            self.assertEqual([int(request["limit"]) for request in server.requests], sizes)
+
+    def test_a_limit_truncates_the_list_and_names_the_next_page(self) -> None:
+        for server, limit, cursor in (
+            (FakeList(250), 130, "0:130:0"),
+            (FakeList(250), 100, "0:100:0"),
+            (FakeList(250, own_size=50), 150, "0:150:0"),
+            (FakeList(250, own_size=50), 70, "0:70:0"),
+            (FakeList(250, own_size=50, ignores_size=True), 100, "0:100:0"),
+            (FakeList(100), 100, None),
+            (FakeList(99), 100, None),
+            (FakeList(70, own_size=50, ignores_size=True), 70, None),
+        ):
+            with self.subTest(server, limit=limit):
+                result = server.read(limit)
+                self.assertEqual(ids(result), server.visible[:limit])
+                self.assertEqual((result.truncated, result.next_cursor), (cursor is not None, cursor))
+
+    def test_a_page_with_more_records_than_requested_is_cut_and_cannot_be_continued(self) -> None:
+        for limit in (20, 70):
+            server = FakeList(250, own_size=50, ignores_size=True)
+            result = server.read(limit)
+            self.assertEqual((ids(result), result.truncated, result.next_cursor), (server.visible[:limit], True, None))
+        last_page = FakeList(40, own_size=50, ignores_size=True).read(20)
+        self.assertEqual((len(last_page.records), last_page.truncated, last_page.next_cursor), (20, True, None))
+
+    def test_resuming_returns_every_record_exactly_once(self) -> None:
         hidden = (frozenset[int](), frozenset({0, 1, 2}), frozenset({1, 3, 5, 7}), frozenset(range(9)))
-        for total, own_size, unseen, sized in itertools.product(range(9), (0, 1, 2, 3, 5, 20), hidden, (False, True)):
-            server = Server(total, own_size, unseen, sized)
-            for limit in range(1, 10):
-                collected: list[str] = []
-                cursor: str | None = ""
-                while cursor is not None:
-                    listing = read(server, limit, cursor)
-                    self.assertLessEqual(len(listing.records), limit)
-                    collected += ids(listing)
-                    cursor = listing.next_cursor
-                self.assertEqual(collected, server.visible, (server, limit))
+        for total, own_size, filtered, limit in itertools.product(range(9), (0, 1, 2, 3, 5, 20), hidden, range(1, 10)):
+            server = FakeList(total, own_size, hidden=filtered)
+            collected: list[str] = []
+            cursor: str | None = ""
+            while cursor is not None:
+                result = server.read(limit, cursor)
+                self.assertLessEqual(len(result.records), limit)
+                self.assertEqual(result.truncated, result.next_cursor is not None)
+                collected += ids(result)
+                cursor = result.next_cursor
+            self.assertEqual(collected, server.visible, (server, limit))
 
-    def test_resuming_with_another_limit_or_none_goes_on_at_the_same_place(self) -> None:
-        server = Server(20, own_size=6)
+    def test_a_list_can_be_resumed_with_another_limit(self) -> None:
         for first, second in itertools.product(range(1, 20), (0, 1, 5, 6, 7, 30)):
-            cursor = read(server, first).next_cursor
-            rest = read(server, second, cursor or "")
+            server = FakeList(20, own_size=6)
+            rest = server.read(second, server.read(first).next_cursor or "")
             self.assertEqual(ids(rest), server.visible[first:][: second or None], (first, second))
 
-    def test_a_record_that_comes_again_counts_once(self) -> None:
-        listing = Listing("id", limit=4)
-        self.assertEqual(listing.add([{"id": "1"}, {"id": "2"}, {"id": "2"}], "0:3:0"), Position("0:3:0"))
-        self.assertIsNone(listing.add([{"id": "2"}, {"id": "3"}, {"id": "1"}, {"id": "4"}], None))
-        self.assertEqual(ids(listing), ["1", "2", "3", "4"])
-        self.assertFalse(listing.truncated)
+    def test_a_cursor_of_version_2_0_0_starts_at_the_beginning_of_its_page(self) -> None:
+        for given, sent in (
+            ("0:100:0", "0:100:0"),
+            ("0:100:0@3", "0:100:0"),
+            ("@30", None),
+            ("user@host:1:0", "user@host:1:0"),
+            ("user@host:1:0@2", "user@host:1:0"),
+        ):
+            with self.subTest(given):
+                server = FakeList(250)
+                server.read(1, given)
+                self.assertEqual(server.requests[0].get("cursor"), sent)
 
-    def test_repeats_alone_behind_the_limit_leave_nothing_out(self) -> None:
-        listing = Listing("id", limit=2)
-        self.assertIsNone(listing.add([{"id": "1"}, {"id": "2"}, {"id": "1"}, {"id": "2"}], None))
-        self.assertFalse(listing.truncated)
+    def test_a_negative_limit_is_invalid(self) -> None:
+        server = FakeList(1)
+        with self.assertRaises(InvalidInput) as caught:
+            server.read(-1)
+        self.assertIn("limit", caught.exception.cause)
+        self.assertEqual(server.requests, [])
 
-    def test_records_without_an_id_are_all_kept(self) -> None:
-        listing = Listing("id")
-        listing.add([{"title": "a"}, {"title": "a"}, {"id": None}], None)
-        self.assertEqual(len(listing.records), 3)
 
-    def test_an_empty_page_does_not_end_the_listing_while_there_is_a_next_one(self) -> None:
-        listing = Listing("id")
-        self.assertEqual(listing.add([], "0:100:0"), Position("0:100:0"))
-        self.assertIsNone(listing.add([{"id": "1"}], None))
-        self.assertEqual(ids(listing), ["1"])
+class TestRecords(unittest.TestCase):
+    def test_a_repeated_record_is_returned_once(self) -> None:
+        result = read_pages(page(1, 2, 2, cursor="0:3:0"), page(2, 3, 1, 4), limit=4)
+        self.assertEqual((ids(result), result.truncated), (["1", "2", "3", "4"], False))
 
-    def test_a_cursor_that_comes_again_raises(self) -> None:
+    def test_repeated_records_after_the_limit_do_not_truncate_the_list(self) -> None:
+        result = read_pages(page(1, 2, 1, 2), limit=2)
+        self.assertEqual((ids(result), result.truncated), (["1", "2"], False))
+
+    def test_records_without_an_id_are_all_returned(self) -> None:
+        result = read_pages(Page([{"title": "a"}, {"title": "a"}, {"id": None}], None))
+        self.assertEqual(len(result.records), 3)
+
+    def test_each_returned_record_is_normalized_once(self) -> None:
+        normalized: list[str] = []
+
+        def normalize(record: Record) -> Record:
+            normalized.append(record["id"])
+            return {**record, "is_normalized": True}
+
+        spec = ListSpec("id", "limit", normalize)
+        result = read_pages(page(1, 2, cursor="a"), page(2, 3, 4), limit=3, spec=spec)
+        self.assertEqual(normalized, ["1", "2", "3"])
+        self.assertTrue(all(record["is_normalized"] for record in result.records))
+
+
+class TestServersThatDoNotEnd(unittest.TestCase):
+    def test_an_empty_page_does_not_end_the_list(self) -> None:
+        self.assertEqual(ids(read_pages(page(cursor="0:100:0"), page(1))), ["1"])
+
+    def test_a_repeated_cursor_is_an_error(self) -> None:
         for cursors in (("a:0:0", "a:0:0"), ("a:0:0", "b:0:0", "a:0:0"), ("start:0:0",)):
-            with self.subTest(cursors), self.assertRaises(BrokenListing):
-                listing = Listing("id", position=Position("start:0:0"))
-                for number, cursor in enumerate(cursors):
-                    listing.add([{"id": str(number)}], cursor)
+            pages = [page(number, cursor=cursor) for number, cursor in enumerate(cursors)]
+            with self.subTest(cursors), self.assertRaises(PaginationFailed) as caught:
+                read_pages(*pages, cursor="start:0:0")
+            self.assertIn("already read", caught.exception.cause)
+            self.assertIn(cursors[-1], caught.exception.data)
 
-    def test_a_full_listing_does_not_mind_where_the_server_would_go_on(self) -> None:
-        listing = Listing("id", limit=2)
-        listing.add([{"id": "1"}], "a:0:0")
-        self.assertIsNone(listing.add([{"id": "2"}], "a:0:0"))
-        self.assertEqual(ids(listing), ["1", "2"])
+    def test_a_repeated_cursor_after_the_limit_is_not_followed(self) -> None:
+        self.assertEqual(ids(read_pages(page(1, cursor="a:0:0"), page(2, cursor="a:0:0"), limit=2)), ["1", "2"])
 
-    def test_pages_may_be_empty_for_a_while_and_not_for_ever(self) -> None:
-        for page in ([], [{"id": "0"}]):
-            for fruitful in (False, True):
-                with self.subTest(page=page, fruitful=fruitful):
-                    listing = Listing("id")
-                    listing.add([{"id": "0"}], "start:0:0")
-                    for number in range(MOST_BARREN_PAGES - 1):
-                        self.assertEqual(listing.add(page, f"{number}:0:0"), Position(f"{number}:0:0"))
-                    if fruitful:
-                        self.assertEqual(listing.add([{"id": "1"}], "more:0:0"), Position("more:0:0"))
-                        self.assertEqual(listing.add(page, "on:0:0"), Position("on:0:0"))
-                        self.assertEqual(ids(listing), ["0", "1"])
-                    else:
-                        with self.assertRaises(BrokenListing):
-                            listing.add(page, "more:0:0")
+    def test_too_many_pages_without_new_records_are_an_error(self) -> None:
+        for numbers in ((), (0,)):
+            useless = [page(*numbers, cursor=f"{number}:0:0") for number in range(MAX_EMPTY_PAGES)]
+            with self.subTest(numbers):
+                with self.assertRaises(PaginationFailed) as caught:
+                    read_pages(page(0, cursor="start:0:0"), *useless)
+                self.assertIn(f"{MAX_EMPTY_PAGES} pages", caught.exception.cause)
+                result = read_pages(page(0, cursor="start:0:0"), *useless[1:], page(1, cursor="more:0:0"), page(2))
+                self.assertEqual(ids(result), ["0", "1", "2"])
 
-    def test_the_last_of_many_empty_pages_ends_the_listing_in_peace(self) -> None:
-        listing = Listing("id")
-        for number in range(MOST_BARREN_PAGES - 1):
-            listing.add([], f"{number}:0:0")
-        self.assertIsNone(listing.add([], None))
-        self.assertFalse(listing.truncated)
+    def test_a_last_page_after_many_empty_ones_ends_the_list(self) -> None:
+        empty = [page(cursor=f"{number}:0:0") for number in range(MAX_EMPTY_PAGES - 1)]
+        self.assertFalse(read_pages(*empty, page()).truncated)
 
-    def test_a_listing_as_large_as_may_be_is_cut_and_can_be_continued(self) -> None:
-        server = Server(20, own_size=2)
-        for name, bound in (("MOST_RECORDS", 6), ("MOST_PAGES", 3), ("MOST_LISTING_BYTES", 300)):
+
+class TestMaximumSize(unittest.TestCase):
+    def test_a_list_of_the_maximum_size_is_truncated_and_can_be_continued(self) -> None:
+        for name, maximum in (("MAX_RECORDS", 6), ("MAX_LIST_BYTES", 300)):
             for limit in (0, 100):
-                with self.subTest(name=name, limit=limit), mock.patch.object(pagination, name, bound):
-                    listing = read(server, limit, size=100)
-                    self.assertEqual(ids(listing), server.visible[:6])
-                    self.assertTrue(listing.truncated)
-                    self.assertTrue(listing.is_as_large_as_may_be)
-                    rest = read(server, limit, listing.next_cursor or "", size=100)
-                    self.assertEqual(ids(rest), server.visible[6:12])
+                server = FakeList(20, own_size=2, page_bytes=100)
+                with self.subTest(name, limit=limit), mock.patch.object(pagination, name, maximum):
+                    with self.assertLogs(LOGGER, "INFO") as logs:
+                        result = server.read(limit)
+                    self.assertEqual((ids(result), result.truncated), (server.visible[:6], True))
+                    self.assertIn("Stopped at the maximum size", "".join(logs.output))
+                    self.assertEqual(ids(server.read(limit, result.next_cursor or "")), server.visible[6:12])
 
-    def test_the_last_page_is_taken_whatever_the_size_of_the_listing(self) -> None:
-        server = Server(6, own_size=2)
-        for name, bound in (("MOST_RECORDS", 5), ("MOST_PAGES", 3), ("MOST_LISTING_BYTES", 300)):
-            with self.subTest(name), mock.patch.object(pagination, name, bound):
-                listing = read(server, size=100)
-                self.assertEqual(ids(listing), server.visible)
-                self.assertFalse(listing.truncated)
+    def test_a_list_that_ends_at_the_maximum_size_is_complete(self) -> None:
+        for name, maximum in (("MAX_RECORDS", 5), ("MAX_LIST_BYTES", 300)):
+            server = FakeList(6, own_size=2, page_bytes=100)
+            with self.subTest(name), mock.patch.object(pagination, name, maximum):
+                result = server.read()
+                self.assertEqual((ids(result), result.truncated), (server.visible, False))
 
-    def test_pages_are_counted(self) -> None:
-        self.assertEqual(Listing("id").pages, 0)
-        for server, pages in ((Server(0), 1), (Server(7, own_size=3), 3), (Server(250), 3)):
-            with self.subTest(server):
-                self.assertEqual(read(server).pages, pages)
+
+class TestFailures(unittest.TestCase):
+    def test_a_failure_of_a_later_page_fails_the_step(self) -> None:
+        first = Answer(body=b'[{"id": "1"}]', headers=NEXT)
+        with ScriptedServer(("GET", PATH, first), ("GET", PATH, Answer(status=403))) as server:
+            self.assertIn("(403)", failure_of(server.base).cause)
+
+    def test_the_time_to_process_a_page_is_not_waiting(self) -> None:
+        http = http_client(seconds=20)
+
+        def normalize(record: Record) -> Record:
+            http.budget.clock.sleep(30.0)
+            return record
+
+        script = [Answer(body=b'[{"id": "1"}]', headers=NEXT), Answer(status=503), Answer(body=b"[]")]
+        with ScriptedServer(*(("GET", "/api/0/issues/", answer) for answer in script)) as server:
+            api = API(Server(server.base), "a-token", http)
+            result = read_list(
+                lambda params: api.get_page(("issues",), CONTEXT, params),
+                ListSpec("id", "limit", normalize),
+                PageRange(),
+                CONTEXT,
+                http,
+            )
+        self.assertEqual(ids(result), ["1"])
+
+    def test_a_failed_step_holds_no_response_body(self) -> None:
+        """The runtime keeps the exception after the step."""
+        filler = b" " * 1_000_000
+        cut_off = Answer(body=filler, headers={"Content-Length": "2000000", "Connection": "close"})
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for name, answers in (
+            ("not a list", [Answer(body=b'{"a": "%s"}' % filler, headers=NEXT)]),
+            ("cut off", [cut_off] * 7),
+            ("not JSON", [Answer(body=filler)]),
+        ):
+            with self.subTest(name), ScriptedServer(*(("GET", PATH, answer) for answer in answers)) as server:
+                failure = failure_of(server.base)
+                self.assertLess(held_bytes(failure), 100_000)
+                responses = [value for value in gc.get_objects() if isinstance(value, Response)]
+                self.assertEqual([value for value in responses if len(value.body) >= len(filler)], [])
+
+
+def failure_of(url: str) -> PluginException:
+    """The exception of a step. Unlike this function, assertRaises would clear the frames of the exception."""
+    try:
+        run_action("list_project_issues", connection_to(url), SLUGS)
+    except PluginException as failure:
+        return failure
+    raise AssertionError("the step did not fail")
+
+
+def held_bytes(failure: BaseException | None) -> int:
+    """The length of all local variables that the frames of an exception and of its context hold."""
+    if failure is None:
+        return 0
+    held = 0
+    for frame, _ in traceback.walk_tb(failure.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            held += sum(len(repr(value)) for value in frame.f_locals.values())
+    return held + held_bytes(failure.__context__)
+
+
+LOGGER = logging.getLogger("plugin.test")
+HTTP = http_client()

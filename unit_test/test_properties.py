@@ -1,9 +1,8 @@
-"""What holds for every input, tried on many that nobody would think of."""
+"""Properties that hold for all inputs, checked on many generated ones."""
 
 import copy
 import json
 import math
-import re
 import unittest
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,31 +10,45 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from insightconnect_plugin_runtime.util import OutputMasker
 from jsonschema import Draft202012Validator
 
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
 from komand_sentry.actions.submit_event.schema import SubmitEventInput
 from komand_sentry.actions.update_issue.schema import UpdateIssueOutput
-from komand_sentry.util import errors
-from komand_sentry.util.address import IssueReference, Server, UnusableAddress, redirect_url
-from komand_sentry.util.dsn import DSN, MalformedDSN, parse_dsn
-from komand_sentry.util.event_payload import canonical_event, event_json, has_content
-from komand_sentry.util.exchange import Effort, Request, Response, Unreachable
-from komand_sentry.util.pagination import BrokenListing, Position, next_cursor
-from komand_sentry.util.preflight import Preflight, project_names, scopes_of, user_of, version_in
-from komand_sentry.util.records import event_record, issue_record
-from komand_sentry.util.retry import LONGEST_BACKOFF_SECONDS, hinted_seconds, wait_before_retry
-from komand_sentry.util.shape import conform
-from komand_sentry.util.token import token_kind
-
-many = settings(deadline=None, max_examples=200, derandomize=True, database=None)
-some = settings(many, max_examples=80)
+from komand_sentry.util.coerce import coerce
+from komand_sentry.util.errors.factory import (
+    ErrorContext,
+    ingestion_error,
+    not_sentry,
+    response_error,
+    unexpected_response,
+)
+from komand_sentry.util.errors.redaction import MAX_QUOTE_LENGTH, mask_secret
+from komand_sentry.util.errors.server_message import server_message
+from komand_sentry.util.http.messages import AttemptStats, FailureKind, Request, Response, TransportError
+from komand_sentry.util.http.retry import MAX_BACKOFF_SECONDS, describe_failure, retry_delay
+from komand_sentry.util.http.urls import InvalidURL, join_url, redirect_url
+from komand_sentry.util.sentry.auth_token import token_type
+from komand_sentry.util.sentry.connection_check import ConnectionReport, scopes_of, user_of, version_in
+from komand_sentry.util.sentry.dsn import DSN, InvalidDSN, parse_dsn
+from komand_sentry.util.sentry.event_payload import has_content, normalize_event_json, serialize_event
+from komand_sentry.util.sentry.issue_reference import IssueReference
+from komand_sentry.util.sentry.normalize import normalize_event, normalize_issue
+from komand_sentry.util.sentry.pagination import PaginationError, next_cursor
+from komand_sentry.util.sentry.rate_limits import server_retry_delay
+from komand_sentry.util.sentry.server import Server
+from komand_sentry.util.step import build_output
+from testing.support import ACTIONS
+from unit_test.conftest import many, some
 
 NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 SECRET = "sntryu_" + "0123456789abcdef" * 4
+# Tokens with characters that JSON escapes, and short ones.
+TOKENS = (SECRET, "a-token", 'to"ken\\with/odd:characters', "ab", "x")
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -94,7 +107,7 @@ ODD = (
 
 @st.composite
 def near(draw: st.DrawFn, *parts: str) -> str:
-    """These parts one after the other, now and then with something else in the place of one."""
+    """The parts joined, sometimes with an odd text instead of one of them."""
     chances = [draw(st.sampled_from(range(6 * len(ODD)))) for _ in parts]
     return "".join(ODD[chance] if chance < len(ODD) else part for chance, part in zip(chances, parts, strict=True))
 
@@ -120,21 +133,21 @@ ISSUES = (
 
 
 def as_sent(url: str) -> str:
-    """The URL as the HTTP library sends it, which un-quotes what it may and folds dots away."""
+    """The URL as the HTTP library sends it, which decodes some characters and removes dot segments."""
     return requests.Request("GET", url).prepare().url or ""
 
 
-class AddressProperties(unittest.TestCase):
+class URLProperties(unittest.TestCase):
     @many
     @given(
         near("https", "://", SECRET, ":", SECRET, "@", "h.example", ":9000", "/s", "/42", "")
         | near("https://", SECRET, "@", "[::1]", ":9000", "/42", "/?a")
         | st.builds("{}{}{}".format, st.text(), st.just(SECRET), st.text())
     )
-    def test_a_text_is_a_dsn_or_refused_in_words_that_do_not_quote_it(self, text: str) -> None:
+    def test_text_is_a_dsn_or_rejected_without_quoting_it(self, text: str) -> None:
         try:
             dsn = parse_dsn(text)
-        except MalformedDSN as error:
+        except InvalidDSN as error:
             self.assertNotIn(SECRET[:16], str(error))
             self.assertTrue(error.__suppress_context__ or error.__context__ is None)
         else:
@@ -151,7 +164,7 @@ class AddressProperties(unittest.TestCase):
         prefix=st.lists(NAMES.map("/{}".format), max_size=3).map("".join),
         project=st.integers(0, 10**20 - 1),
     )
-    def test_a_dsn_that_is_put_together_is_read_back(
+    def test_dsn_of_valid_parts_is_parsed_to_these_parts(
         self, scheme: str, keys: tuple[str, str], origin: str, prefix: str, project: int
     ) -> None:
         user = ":".join(filter(None, keys))
@@ -160,21 +173,20 @@ class AddressProperties(unittest.TestCase):
 
     @many
     @given(SERVERS)
-    def test_a_server_that_is_accepted_is_accepted_as_it_is_written(self, text: str) -> None:
+    def test_parsed_base_url_is_sent_unchanged(self, text: str) -> None:
         try:
             server = Server.parse(text)
-        except UnusableAddress:
+        except InvalidURL:
             return
         self.assertEqual(Server.parse(server.base), server)
-        self.assertEqual(as_sent(server.api()), f"{server.base}/api/0/")
+        self.assertEqual(as_sent(join_url(f"{server.base}/api/0")), f"{server.base}/api/0/")
 
     @many
     @given(st.lists(st.text() | near("a", "/", "..", "%2e", "b"), max_size=5))
-    def test_every_segment_of_an_endpoint_keeps_its_place(self, segments: list[str]) -> None:
-        server = Server("https://h.example:9000/s")
+    def test_segments_do_not_change_the_structure_of_a_url(self, segments: list[str]) -> None:
         try:
-            url = server.api(*segments)
-        except UnusableAddress:
+            url = join_url("https://h.example:9000/s/api/0", *segments)
+        except InvalidURL:
             return
         for sent in (url, as_sent(url)):
             parts = urlsplit(sent)
@@ -188,19 +200,20 @@ class AddressProperties(unittest.TestCase):
     @given(LOCATIONS)
     @example("//h.example:9000/s/api/0/../../x")
     @example("https://h.example:9000/s/api/0/%2e%2e/%2E%2E/x")
-    def test_a_redirect_leads_within_the_api_or_nowhere(self, location: str) -> None:
-        to = redirect_url("https://h.example:9000/s/api/0/issues/7/", location)
-        if to is not None:
-            parts = urlsplit(as_sent(to))
+    def test_followed_redirect_stays_below_the_prefix(self, location: str) -> None:
+        prefix = "https://h.example:9000/s/api/"
+        target = redirect_url(f"{prefix}0/issues/7/", location, prefix)
+        if target is not None:
+            parts = urlsplit(as_sent(target))
             self.assertEqual((parts.scheme, parts.netloc), ("https", "h.example:9000"))
             self.assertTrue(parts.path.startswith("/s/api/"))
 
     @many
     @given(ISSUES, st.just("") | NAMES)
-    def test_a_text_is_an_issue_whose_id_needs_no_quoting_or_refused(self, text: str, organization: str) -> None:
+    def test_text_is_an_issue_reference_that_needs_no_encoding_or_rejected(self, text: str, organization: str) -> None:
         try:
             reference = IssueReference.parse(text, organization)
-        except UnusableAddress as error:
+        except InvalidURL as error:
             self.assertTrue(error.__suppress_context__ or error.__context__ is None)
             return
         self.assertRegex(reference.issue_id, r"\A[A-Za-z0-9_-]+\Z")
@@ -210,8 +223,8 @@ class AddressProperties(unittest.TestCase):
 
     @many
     @given(near("sntrys_", "eyJ1cmwiOiJodHRwczovL2guZXhhbXBsZS8", "ifQ=", "=", "_", SECRET) | st.text())
-    def test_a_token_names_a_server_that_is_one_or_none(self, token: str) -> None:
-        region = token_kind(token).region
+    def test_region_of_a_token_is_a_base_url_or_empty(self, token: str) -> None:
+        region = token_type(token).region
         if region:
             self.assertEqual(Server.parse(region).base, region)
 
@@ -234,16 +247,16 @@ class PaginationProperties(unittest.TestCase):
         )
         | st.builds('<{}>; rel="next"; results="true"{}'.format, st.text(), st.text())
     )
-    def test_a_link_header_names_a_cursor_or_none_or_is_broken(self, header: str) -> None:
+    def test_link_header_has_a_cursor_or_none_or_is_invalid(self, header: str) -> None:
         try:
             cursor = next_cursor(header)
-        except BrokenListing:
+        except PaginationError:
             return
         self.assertTrue(cursor is None or (isinstance(cursor, str) and cursor))
 
     @many
     @given(before=st.text(), cursor=st.text(min_size=1), after=st.booleans())
-    def test_a_cursor_is_read_as_sentry_writes_it(self, before: str, cursor: str, after: bool) -> None:
+    def test_cursor_of_a_header_of_sentry_is_parsed(self, before: str, cursor: str, after: bool) -> None:
         before, cursor = before.replace('"', ""), cursor.replace('"', "'")
         links = [
             f'<https://h.example/?&cursor={quote(at, errors="replace")}>; rel="{rel}"; results="true"; cursor="{at}"'
@@ -251,30 +264,76 @@ class PaginationProperties(unittest.TestCase):
         ]
         self.assertEqual(next_cursor(", ".join(links[::-1] if after else links)), cursor)
 
+
+def masked_by_the_runtime(value: Any, secret: str) -> Any:
+    return OutputMasker.mask_str_in_dict(secret, copy.deepcopy(value))
+
+
+@st.composite
+def values_with(draw: st.DrawFn, secret: str) -> Any:
+    """JSON values whose texts hold the secret as a whole, parts of it, or nothing of it."""
+    start, end = st.integers(0, len(secret)), st.integers(0, len(secret))
+    part = st.builds(lambda first, last: secret[first:last], start, end)
+    piece = st.just(secret) | st.just(secret[:-1]) | part | st.text(max_size=4) | st.sampled_from(secret)
+    text = st.lists(piece, max_size=4).map("".join)
+    value = st.recursive(
+        JSON | text,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+        max_leaves=6,
+    )
+    return draw(value)
+
+
+def escape(character: str) -> str:
+    """A character of a JSON string as an escape sequence, which a server may use for any character."""
+    return "\\/" if character == "/" else f"\\u{ord(character):04x}"
+
+
+class MaskProperties(unittest.TestCase):
+    def assert_masked(self, secret: str, value: Any, raw: bytes) -> None:
+        self.assertEqual(repr(mask_secret(value, secret, raw)), repr(masked_by_the_runtime(value, secret)))
+
     @many
-    @given(st.text() | near("0:100:0", "@", "7"), st.integers(0, 10**9 - 1))
-    def test_a_position_is_read_as_it_was_written(self, cursor: str, skip: int) -> None:
-        cursor = re.sub(r"@\d*\Z", "", cursor)
-        for position in (Position(cursor, skip), Position(cursor)):
-            self.assertEqual(Position.parse(str(position)), position)
+    @given(st.sampled_from(TOKENS).flatmap(lambda secret: st.tuples(st.just(secret), values_with(secret))))
+    @example((SECRET, [SECRET[: int(len(SECRET) * 0.8)], SECRET[: int(len(SECRET) * 0.8) + 1]]))
+    @example((SECRET, SECRET[:40] + "-" + SECRET))
+    def test_result_equals_that_of_the_runtime(self, case: tuple[str, Any]) -> None:
+        secret, value = case
+        self.assert_masked(secret, value, json.dumps(value).encode())
+        self.assert_masked(secret, value, json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
+
+    @many
+    @given(st.sampled_from(TOKENS), st.data())
+    def test_secret_that_json_escapes_is_masked(self, secret: str, data: st.DataObject) -> None:
+        positions = data.draw(st.sets(st.integers(0, len(secret) - 1), min_size=1, max_size=4))
+        characters = (json.dumps(character)[1:-1] for character in secret)
+        escaped = "".join(
+            escape(secret[position]) if position in positions else character
+            for position, character in enumerate(characters)
+        )
+        raw = f'{{"a": ["before {escaped} after"]}}'.encode()
+        value = json.loads(raw)
+        self.assertIn(secret, value["a"][0])
+        self.assert_masked(secret, value, raw)
+        if len(secret) > 2:
+            self.assertNotIn(secret, mask_secret(value, secret, raw)["a"][0])
 
 
-class WordsProperties(unittest.TestCase):
+class ServerMessageProperties(unittest.TestCase):
     def check(self, body: bytes) -> None:
         for status in (200, 302, 403, 503):
             response = Response(status, {"location": body.decode("latin-1")}, body)
-            words = errors.server_words(response, (SECRET,))
-            self.assertIsInstance(words, str)
-            self.assertLessEqual(len(words), errors.LONGEST_WORDS + len("..."))
-            self.assertTrue(words.isprintable())
-            target = errors.Target("issue 7")
+            message = server_message(response, (SECRET,))
+            self.assertLessEqual(len(message), MAX_QUOTE_LENGTH + len("..."))
+            self.assertTrue(message.isprintable())
+            context = ErrorContext("issue 7")
             for error in (
-                errors.response_error(target, response, (SECRET,)),
-                errors.ingestion_error(target, response, (SECRET,)),
-                errors.not_a_sentry(response, (SECRET,)),
-                errors.unexpected_answer(target, response, (SECRET,)),
+                response_error(context, response, (SECRET,)),
+                ingestion_error(context, response, (SECRET,)),
+                not_sentry(response, (SECRET,)),
+                unexpected_response(context, response, (SECRET,)),
             ):
-                for text in (words, error.cause, error.assistance, error.data):
+                for text in (message, error.cause, error.assistance, error.data):
                     self.assertNotIn(SECRET[:16], text)
 
     @many
@@ -283,7 +342,7 @@ class WordsProperties(unittest.TestCase):
             st.binary(max_size=40) | st.sampled_from((SECRET.encode(), b"<html>", b"<title>", b'{"', b'"')), max_size=8
         )
     )
-    def test_any_bytes_become_words_of_bounded_length_without_the_secret(self, parts: list[bytes]) -> None:
+    def test_message_of_any_bytes_is_short_and_without_the_secret(self, parts: list[bytes]) -> None:
         self.check(b"".join(parts))
 
     @some
@@ -296,21 +355,32 @@ class WordsProperties(unittest.TestCase):
             max_leaves=8,
         )
     )
-    def test_any_json_becomes_words_of_bounded_length_without_the_secret(self, value: Any) -> None:
+    def test_message_of_any_json_is_short_and_without_the_secret(self, value: Any) -> None:
         self.check(json.dumps(value).encode())
         self.check(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
 
 
 def records_of(schema: dict[str, Any], name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Records whose declared keys hold anything, and at times what looks like the declared."""
+    """Records with any JSON at the declared keys, and sometimes with values that look like the declared ones."""
     definitions = schema["definitions"]
     nested = sorted({key for definition in definitions.values() for key in definition["properties"]})
-    looking_right = st.dictionaries(st.sampled_from(nested) | st.text(max_size=3), JSON, max_size=4)
+    similar = st.dictionaries(st.sampled_from(nested) | st.text(max_size=3), JSON, max_size=4)
     pairs = st.lists(st.tuples(st.sampled_from(nested), JSON).map(list), max_size=3)
     texts = st.sampled_from(("user:1", "team:2", "7", "1e3", "true", "<a href='https://h.example/'>a</a>", "<a", "²"))
-    values = JSON | looking_right | pairs | st.lists(looking_right, max_size=3) | texts
+    values = JSON | similar | pairs | st.lists(similar, max_size=3) | texts
     keys = st.sampled_from(sorted(definitions[name]["properties"])) | st.text(max_size=4)
     return st.dictionaries(keys, values, max_size=8)
+
+
+def outputs_of(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Outputs of an action with any JSON, and sometimes with records of the declared type."""
+
+    def values(declared: dict[str, Any]) -> st.SearchStrategy[Any]:
+        if "$ref" in declared:
+            return records_of(schema, declared["$ref"].rpartition("/")[2]) | JSON
+        return st.lists(values(declared["items"]), max_size=3) | JSON if "items" in declared else JSON
+
+    return st.fixed_dictionaries({}, optional={key: values(part) for key, part in schema["properties"].items()})
 
 
 def free_form_keys(schema: dict[str, Any], name: str) -> list[str]:
@@ -319,56 +389,68 @@ def free_form_keys(schema: dict[str, Any], name: str) -> list[str]:
     ]
 
 
-class RecordProperties(unittest.TestCase):
+class OutputProperties(unittest.TestCase):
     def check(self, output: Any, schema: dict[str, Any]) -> Any:
-        shaped = conform(output, schema, is_output=True)
-        Draft202012Validator(schema).validate(shaped)
-        self.assertEqual(repr(conform(copy.deepcopy(shaped), schema, is_output=True)), repr(shaped))
-        return shaped
+        """Check that the output is valid after build_output, and return it with lists as in JSON."""
+        built = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in build_output(output, schema).items()
+        }
+        Draft202012Validator(schema).validate(built)
+        self.assertEqual(repr(coerce(copy.deepcopy(built), schema, is_output=True)), repr(built))
+        return built
 
-    def check_free_form(self, given: dict[str, Any], shaped: dict[str, Any], keys: list[str]) -> None:
-        """Neither dropped nor changed, down to the nulls."""
-        before = {key: given[key] for key in keys if isinstance(given.get(key), dict)}
-        self.assertEqual(repr({key: shaped.get(key) for key in before}), repr(before))
+    def check_free_form(self, raw: dict[str, Any], built: dict[str, Any], keys: list[str]) -> None:
+        """Check that free-form objects are unchanged, nulls included."""
+        before = {key: raw[key] for key in keys if isinstance(raw.get(key), dict)}
+        self.assertEqual(repr({key: built.get(key) for key in before}), repr(before))
+
+    @some
+    @given(st.data())
+    def test_output_of_any_json_is_valid_for_every_action(self, data: st.DataObject) -> None:
+        for action in ACTIONS.values():
+            schema = action().output.schema
+            self.check(data.draw(outputs_of(schema)), schema)
 
     @some
     @given(records_of(ListProjectIssuesOutput.schema, "Issue"))
-    def test_any_issue_is_returned_as_the_schema_says_with_its_free_form_parts_untouched(self, raw: Any) -> None:
+    def test_output_of_any_issue_is_valid_and_keeps_free_form_objects(self, raw: Any) -> None:
         for key, schema in (("issues", ListProjectIssuesOutput.schema), ("issue", UpdateIssueOutput.schema)):
-            record = issue_record(copy.deepcopy(raw))
-            shaped = self.check({key: [record] if key == "issues" else record}, schema)[key]
-            issue = shaped[0] if key == "issues" else shaped
+            record = normalize_issue(copy.deepcopy(raw))
+            built = self.check({key: [record] if key == "issues" else record}, schema)[key]
+            issue = built[0] if key == "issues" else built
             keys = free_form_keys(schema, "Issue")
             self.assertLessEqual({"stats", "metadata", "statusDetails"}, {*keys})
             self.check_free_form(raw, issue, keys)
 
     @some
     @given(records_of(ListIssueEventsOutput.schema, "Event"))
-    def test_any_event_is_returned_as_the_schema_says_with_its_free_form_parts_untouched(self, raw: Any) -> None:
+    def test_output_of_any_event_is_valid_and_keeps_free_form_objects(self, raw: Any) -> None:
         schema = ListIssueEventsOutput.schema
-        event = self.check({"events": [event_record(copy.deepcopy(raw))]}, schema)["events"][0]
+        event = self.check({"events": [normalize_event(copy.deepcopy(raw))]}, schema)["events"][0]
         keys = free_form_keys(schema, "Event")
         self.assertLessEqual({"context", "contexts", "metadata", "packages"}, {*keys})
         self.check_free_form(raw, event, keys)
 
     @some
     @given(records_of(SubmitEventInput.schema, "EventJSON"))
-    def test_any_event_to_submit_gets_its_shape_and_its_json_or_is_refused(self, raw: Any) -> None:
+    def test_any_event_to_submit_is_normalized_and_serialized_or_rejected(self, raw: Any) -> None:
         before = repr(raw)
         schema = {"$ref": "#/definitions/EventJSON", "definitions": SubmitEventInput.schema["definitions"]}
-        event = conform(canonical_event(raw), schema)
+        event = coerce(normalize_event_json(raw), schema)
         self.assertEqual(repr(raw), before)
         self.assertIsInstance(has_content(event), bool)
-        self.check(canonical_event(raw), schema)
+        coerced = coerce(normalize_event_json(copy.deepcopy(raw)), schema, is_output=True)
+        Draft202012Validator(schema).validate(coerced)
         try:
-            body = event_json(event)
+            body = serialize_event(event)
         except ValueError:
             self.assertRegex(repr(event), r"\b(nan|inf)\b")
         else:
             self.assertIsInstance(json.loads(body), dict)
 
 
-HINTS: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
+DELAY_HEADERS: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
     {},
     optional={
         "retry-after": near("Sat", ", ", "01 ", "Aug ", "2026 ", "12", ":00", ":00 ", "GMT")
@@ -382,33 +464,34 @@ HINTS: st.SearchStrategy[dict[str, str]] = st.fixed_dictionaries(
 
 class RetryProperties(unittest.TestCase):
     @many
-    @given(headers=HINTS, status=st.integers(400, 599), tries=st.integers(1, 10**6), jitter=st.floats(0, 1))
-    def test_a_hint_is_none_or_a_finite_number_of_seconds(
-        self, headers: dict[str, str], status: int, tries: int, jitter: float
+    @given(headers=DELAY_HEADERS, status=st.integers(400, 599), attempts=st.integers(1, 10**6), jitter=st.floats(0, 1))
+    def test_delay_is_none_or_a_finite_number_of_seconds(
+        self, headers: dict[str, str], status: int, attempts: int, jitter: float
     ) -> None:
-        response = Response(status, headers, b"")
-        hint = hinted_seconds(replace(response, status=429), NOW, jitter)
-        self.assertTrue(hint is None or (math.isfinite(hint) and hint >= 0), hint)
+        limited = Response(429, headers, b"")
+        server_delay = server_retry_delay(limited, NOW, jitter)
+        self.assertTrue(server_delay is None or (math.isfinite(server_delay) and server_delay >= 0), server_delay)
         request = Request("GET", "https://h.example/api/0/")
-        for outcome in (response, replace(response, status=429), Unreachable("lost", "")):
-            wait = wait_before_retry(request, outcome, tries, NOW, jitter)
-            self.assertTrue(wait is None or 0 <= wait <= max(hint or 0, LONGEST_BACKOFF_SECONDS), wait)
-            self.assertTrue(errors.happening(request.host, outcome).isprintable())
-        waiting = replace(response, effort=Effort(requests=2, waited=1.0, next_wait=hint, next_try=NOW))
-        self.assertTrue(errors.response_error(errors.Target("it"), waiting).assistance.isprintable())
+        for outcome in (limited, replace(limited, status=status), TransportError(FailureKind.CLOSED, "")):
+            delay = retry_delay(request, outcome, attempts, server_delay, jitter)
+            self.assertTrue(delay is None or 0 <= delay <= max(server_delay or 0, MAX_BACKOFF_SECONDS), delay)
+            self.assertTrue(describe_failure(request.host, outcome).isprintable())
+        stats = AttemptStats(requests=2, waited=1.0, next_delay=server_delay, next_attempt_at=NOW)
+        error = response_error(ErrorContext("issue 7"), replace(limited, status=status, stats=stats))
+        self.assertTrue(error.assistance.isprintable())
 
 
-class PreflightProperties(unittest.TestCase):
+class ConnectionReportProperties(unittest.TestCase):
     @some
     @given(st.dictionaries(st.sampled_from(("auth", "user", "scopes", "slug", "organization", "email", "id")), JSON))
-    def test_whatever_a_server_says_of_a_token_makes_a_report(self, answer: Any) -> None:
-        for identity in (answer, {"auth": answer, "user": answer}):
-            scopes, projects = scopes_of(identity), project_names([answer, {"slug": "a", "organization": answer}])
-            report = Preflight("https://h.example", "", token_kind(""), user_of(identity), scopes, projects)
-            self.assertTrue(all(report.lines()))
+    def test_report_of_any_identity_is_printable(self, body: Any) -> None:
+        for identity in (body, {"auth": body, "user": body}):
+            user, scopes = user_of(identity), scopes_of(identity)
+            report = ConnectionReport("https://h.example", "", token_type(""), user, scopes, (user,))
+            self.assertTrue(all(line.isprintable() for line in report.lines()))
             self.assertTrue(json.dumps(report.output()))
 
     @some
     @given(near('{"version":', " {", '"build": "1", ', '"current":', ' "', "24.1.0", '"', "}}"))
-    def test_whatever_a_page_holds_a_version_is_short_and_plain(self, page: str) -> None:
+    def test_version_in_any_page_is_short_and_printable(self, page: str) -> None:
         self.assertRegex(version_in(page), r"\A[0-9A-Za-z.+_-]{0,40}\Z")

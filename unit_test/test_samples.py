@@ -1,26 +1,27 @@
-"""The messages of tests/ and the examples of the spec: what a person copies must work."""
+"""The messages of tests/ and the examples of the spec are valid. test_entry_points.py runs the messages."""
 
 import json
+import unittest
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from komand_sentry.connection.schema import ConnectionSchema
-from testing.plugin import ROOT, SAMPLES, Json, run_plugin, sample_messages
+from testing.plugin import ROOT, SAMPLES, Json
 from testing.support import ACTIONS, SandboxTestCase, validate
 
 SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
 
 
 def example_of(field: Json) -> Any:
-    """The example of a field as a value: of what is no text the spec holds the JSON."""
+    """The value of a field's example. If the field is not a text, the spec has the value as JSON."""
     example = field["example"]
     return json.loads(example) if isinstance(example, str) and field["type"] not in ("string", "date") else example
 
 
-class TestSamples(SandboxTestCase):
-    def test_there_is_one_for_each_action_with_every_input_and_without_credentials(self) -> None:
+class TestSamples(unittest.TestCase):
+    def test_there_is_one_for_each_action_without_credentials(self) -> None:
         self.assertEqual({path.stem for path in SAMPLES.glob("*.json")}, {*ACTIONS, "connection_test"})
         for path in SAMPLES.glob("*.json"):
             body: Json = json.loads(path.read_text(encoding="utf-8"))["body"]
@@ -28,20 +29,14 @@ class TestSamples(SandboxTestCase):
                 self.assertEqual(set(body["connection"]), set(ConnectionSchema.schema["properties"]))
                 self.assertEqual(body["connection"]["token"]["token"], "")
                 if path.stem in ACTIONS:
-                    self.assertEqual(set(body["input"]), set(ACTIONS[path.stem]().input.schema["properties"]))
+                    schema = ACTIONS[path.stem]().input.schema
+                    self.assertLessEqual(body["input"].keys(), schema["properties"].keys())
+                    self.assertLessEqual(set(schema["required"]), body["input"].keys())
                     self.assertEqual(body["input"].get("dsn", ""), "")
-
-    def test_each_runs_as_it_is_once_token_and_dsn_are_filled_in(self) -> None:
-        for name, message in sample_messages(self.sandbox.env).items():
-            with self.subTest(name):
-                body = run_plugin("test" if name == "connection_test" else "run", message)
-                self.assertEqual(body["status"], "ok", body)
-                if name in ACTIONS:
-                    validate(body["output"], ACTIONS[name]().output.schema)
 
 
 class TestExamples(SandboxTestCase):
-    def test_the_inputs_of_each_example_are_accepted_and_the_outputs_are_those_of_a_run(self) -> None:
+    def test_example_inputs_are_accepted_and_outputs_are_like_the_examples(self) -> None:
         self.submit({"message": "Pump P-2 stopped", "environment": "production"})
         issue_id = self.issues()[0]["id"]
         for name, action in SPEC["actions"].items():

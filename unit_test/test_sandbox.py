@@ -1,39 +1,42 @@
-"""The sandbox over real HTTP on loopback: it has to answer as Sentry does, or tests against it prove nothing."""
+"""The sandbox over HTTP on loopback: it responds like Sentry."""
 
-import base64
 import gzip
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 import uuid
-import zlib
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
 
 import requests
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..")))
 
 from sandbox import Sandbox
+from sandbox.ingest import MAX_BODY
 
 DENIED = {"detail": "You do not have permission to perform this action."}
 MISSING = {"detail": "The requested resource does not exist"}
 
 
 class SandboxTest(unittest.TestCase):
-    """One sandbox per class; the helpers speak to it."""
+    """A sandbox for each class, and helpers that send requests to it."""
 
+    ties: ClassVar[Literal["stable", "shuffled"]] = "stable"
     sandbox: ClassVar[Sandbox]
     env: ClassVar[dict[str, str]]
     http: ClassVar[requests.Session]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.sandbox = cls.enterClassContext(Sandbox())
+        cls.sandbox = cls.enterClassContext(Sandbox(ties=cls.ties))
         cls.http = cls.enterClassContext(requests.Session())
         cls.env = cls.sandbox.env
 
@@ -113,7 +116,7 @@ class TestAuthentication(SandboxTest):
         url = f"{self.sandbox.base}/api/{self.env['PROJECT_BRAVO_ID']}/store/?sentry_key={key}"
         self.assertEqual(self.http.post(url, json={"message": "secret"}).status_code, 200)
 
-    def test_index_tells_the_scopes(self) -> None:
+    def test_index_reports_the_scopes(self) -> None:
         self.assertIsNone(self.api("GET", "/", token=None).json()["auth"])
         self.assertEqual(self.api("GET", "/", token="TOKEN_TEAMREAD").json()["auth"], {"scopes": ["team:read"]})
 
@@ -143,7 +146,7 @@ class TestIngestion(SandboxTest):
             (400, "invalid JSON data", b'{"a":NaN}', good),
             (400, "invalid JSON data", b'{"event_id":"zz"}', good),
             (400, "invalid JSON data", b'{"a":' + b"[" * 50_000, good),
-            (400, "invalid request body", b"[]", good),
+            (400, "invalid JSON data: invalid type", b"[]", good),
             (413, "failed to read request body", b'{"message":"' + b"x" * 1024 * 1024 + b'"}', good),
         ]
         for status, detail, body, auth in cases:
@@ -167,19 +170,17 @@ class TestIngestion(SandboxTest):
         bodies: list[tuple[bytes, dict[str, str]]] = [
             (event, {}),
             (gzip.compress(event), {"Content_Encoding": "gzip"}),
-            (zlib.compress(event), {"Content_Encoding": "deflate"}),
-            (base64.b64encode(zlib.compress(event)), {"Content_Type": "application/octet-stream"}),
         ]
         issues = {self.issue_of(self.store(body, **headers).json()["id"])["id"] for body, headers in bodies}
         self.assertEqual(len(issues), 1)
 
-    def test_a_bomb_is_refused(self) -> None:
+    def test_a_decompression_bomb_is_refused(self) -> None:
         bomb = gzip.compress(b'{"message":"' + b"x" * 50_000_000 + b'"}')
         self.assertEqual(self.store(bomb, Content_Encoding="gzip").status_code, 413)
         self.assertEqual(self.store(b"no gzip", Content_Encoding="gzip").status_code, 400)
         self.assertEqual(self.store(gzip.compress(b"{}")[:-3], Content_Encoding="gzip").status_code, 400)
 
-    def test_event_id_and_repetition(self) -> None:
+    def test_a_repeated_event_id(self) -> None:
         event_id = str(uuid.uuid4()).upper()
         for _ in range(2):
             self.assertEqual(self.submit(event_id=event_id, message="again"), event_id.replace("-", "").lower())
@@ -226,20 +227,51 @@ class TestIngestion(SandboxTest):
         self.assertEqual(errors["future_timestamp", "timestamp"]["message"], "Invalid timestamp (in future)")
         self.assertEqual(errors["invalid_data", "level"]["data"]["value"], "bogus")
 
-    def test_quota(self) -> None:
-        with Sandbox(quota=2) as limited:
-            url = f"{limited.base}/api/1/store/?sentry_key={limited.env['PUBLIC_KEY']}"
-            answers = [requests.post(url, json={}, timeout=5) for _ in range(3)]
-        self.assertEqual([answer.status_code for answer in answers], [200, 200, 429])
-        self.assertEqual(answers[2].headers["Retry-After"], "60")
-        self.assertTrue(answers[2].headers["X-Sentry-Rate-Limits"].startswith("60:"))
-
     def test_requests_are_recorded_as_sent(self) -> None:
         self.sandbox.requests.clear()
         self.api("PUT", "/organizations/acme/issues/a%2Fb/?x=%20y", json={"status": "resolved"})
         (seen,) = self.sandbox.requests
         self.assertEqual((seen.method, seen.path), ("PUT", "/api/0/organizations/acme/issues/a%2Fb/"))
         self.assertEqual((seen.query_string, json.loads(seen.body)), ("x=%20y", {"status": "resolved"}))
+
+
+class TestServer(SandboxTest):
+    def connect(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", int(self.sandbox.base.rpartition(":")[2]), timeout=10)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_a_connection_serves_many_requests(self) -> None:
+        connection = self.connect()
+        ports = set()
+        for method, length in (("GET", 2), ("HEAD", 0), ("GET", 2)):
+            connection.request(method, "/_health/")
+            ports.add(connection.sock.getsockname()[1])
+            response = connection.getresponse()
+            self.assertEqual((response.status, len(response.read())), (200, length))
+            self.assertEqual(response.headers["Content-Length"], "2")
+        self.assertEqual(len(ports), 1)
+
+    def test_a_body_over_the_limit_is_refused_after_it_was_read(self) -> None:
+        response = self.store(b"x" * (MAX_BODY + 1))
+        self.assertEqual((response.status_code, response.text), (413, "length limit exceeded"))
+
+    def test_a_chunked_body(self) -> None:
+        url = f"{self.sandbox.base}/api/{self.env['PROJECT_ID']}/store/?sentry_key={self.env['PUBLIC_KEY']}"
+        response = self.http.post(url, data=iter([b'{"message":', b'"chunked"}']))
+        self.assertEqual(self.issue_of(response.json()["id"])["title"], "chunked")
+
+    def test_an_encoded_slash_is_a_slash(self) -> None:
+        self.assertEqual(self.http.get(f"{self.sandbox.base}/%5Fhealth%2F").text, "ok")
+
+    def test_it_stops_quickly_in_the_middle_of_a_request(self) -> None:
+        with socket.socket() as client, Sandbox() as sandbox:
+            client.connect(("127.0.0.1", int(sandbox.base.rpartition(":")[2])))
+            client.sendall(b"POST /api/1/store/ HTTP/1.1\r\nContent-Length: 9\r\n\r\n{")
+            time.sleep(0.1)  # until a thread waits for the rest
+            started = time.monotonic()
+            sandbox.close()
+            self.assertLess(time.monotonic() - started, 3)
 
 
 class TestGrouping(SandboxTest):
@@ -307,8 +339,6 @@ class TestIssueList(SandboxTest):
                 if page.links["next"]["results"] == "false":
                     break
             self.assertEqual((len(seen), len(set(seen))), (250, 250))
-            back = self.api("GET", path, params={"query": "", "cursor": page.links["previous"]["cursor"]}).json()
-            self.assertEqual(len(back), 100)
 
     def test_link_header(self) -> None:
         first = self.api("GET", self.LIST)
@@ -368,12 +398,10 @@ class TestIssueList(SandboxTest):
             ("environment:test zone:south", {pump}),
             ("environment:prod zone:south", set()),
             ("release:r1", {pump}),
-            ("release:latest", {pump}),
             ("zone:north", {pump}),
             ("zone:*north", {pump, key}),
             ("zone:[south, east]", {pump}),
             ('zone:"far north"', {key}),
-            ("tags[zone]:north", {pump}),
             ("has:zone", {pump, key}),
             ("!has:zone", {valve, four}),
             ("unknown.tag:x", set()),
@@ -540,7 +568,7 @@ class TestEvents(SandboxTest):
             self.submit(message="many", timestamp=now - age, environment="prod" if age else "test") for age in range(5)
         ]
         issue = self.issue_of(ids[0])["id"]
-        for path in (f"/issues/{issue}/events/", f"/organizations/acme/groups/{issue}/events/"):
+        for path in (f"/issues/{issue}/events/", f"/organizations/acme/issues/{issue}/events/"):
             page = self.api("GET", f"{path}?per_page=3")
             self.assertEqual([event["eventID"] for event in page.json()], ids[:3])
             self.assertEqual(page.links["next"]["cursor"], "0:3:0")
@@ -560,6 +588,93 @@ class TestEvents(SandboxTest):
         self.assertEqual((middle["nextEventID"], middle["previousEventID"]), (ids[1], ids[3]))
         missing = self.api("GET", f"/issues/{issue}/events/{'0' * 32}/")
         self.assertEqual((missing.status_code, missing.json()), (404, {"detail": "Event not found"}))
+
+
+class TestShuffledTies(SandboxTest):
+    """The lists of a server that knows times by whole seconds, like Sentry 23.7.1."""
+
+    ties = "shuffled"
+    COUNT = 250
+    PER_SECOND = 50
+    start: ClassVar[int]
+    ids: ClassVar[set[str]]
+    issue: ClassVar[str]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        test, cls.start = cls(), int(time.time()) - 60
+        times = [cls.start + number / cls.PER_SECOND for number in range(cls.COUNT)]
+        cls.ids = {test.submit(message="quick", timestamp=moment) for moment in times}
+        cls.issue = test.issue_of(next(iter(cls.ids)))["id"]
+        for number, moment in enumerate(times):
+            test.submit("PROJECT2", message=f"gate {number}", timestamp=moment)
+
+    def events(self, **params: Any) -> requests.Response:
+        return self.api("GET", f"/issues/{self.issue}/events/", params=params)
+
+    def pages(self, path: str, **params: Any) -> list[list[dict[str, Any]]]:
+        """All pages of a list, by its cursors."""
+        pages: list[list[dict[str, Any]]] = []
+        cursor, has_next = "", "true"
+        while has_next == "true":
+            page = self.api("GET", path, params={**params, "cursor": cursor})
+            pages.append(page.json())
+            cursor, has_next = page.links["next"]["cursor"], page.links["next"]["results"]
+        return pages
+
+    def test_pages_by_offset_repeat_some_events_and_omit_others(self) -> None:
+        pages = self.pages(f"/issues/{self.issue}/events/", per_page=70)
+        listed = [event["eventID"] for page in pages for event in page]
+        self.assertEqual([len(page) for page in pages], [70, 70, 70, 40])
+        self.assertEqual(len(listed), self.COUNT)
+        self.assertLess(len(set(listed)), self.COUNT)
+
+    def test_events_are_ordered_by_whole_seconds_and_shuffled_within_one(self) -> None:
+        first, second = self.events().json(), self.events().json()
+        created = [event["dateCreated"] for event in first]
+        self.assertEqual(created, sorted(created, reverse=True))
+        self.assertRegex(created[0], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertNotEqual([event["eventID"] for event in first], [event["eventID"] for event in second])
+
+    def test_pages_by_time_list_every_event(self) -> None:
+        found: set[str] = set()
+        end, since = time.time() + 60, datetime.fromtimestamp(self.start - 3600, UTC)
+        for _ in range(10):
+            until = datetime.fromtimestamp(end, UTC)
+            page = self.events(start=since.isoformat(), end=until.isoformat()).json()
+            if not {event["eventID"] for event in page} - found:
+                break
+            found |= {event["eventID"] for event in page}
+            end = datetime.fromisoformat(page[-1]["dateCreated"]).timestamp() + 1
+        self.assertEqual(found, self.ids)
+
+    def test_start_and_end_are_both_required_and_end_is_exclusive(self) -> None:
+        moments = [datetime.fromtimestamp(self.start + number, UTC).isoformat() for number in range(3)]
+        window = self.events(start=moments[1], end=moments[2]).json()
+        self.assertEqual(len(window), self.PER_SECOND)
+        self.assertEqual({event["dateCreated"] for event in window}, {moments[1].replace("+00:00", "Z")})
+        refused = self.events(start=moments[0])
+        self.assertEqual((refused.status_code, refused.json()), (400, {"detail": "start and end are both required"}))
+
+    def test_the_page_size_of_events_is_per_page_and_not_limit(self) -> None:
+        page = self.events(limit=5)
+        self.assertEqual((len(page.json()), page.links["next"]["cursor"]), (100, "0:100:0"))
+        self.assertEqual(len(self.events(limit=5, per_page=7).json()), 7)
+
+    def test_some_issues_come_twice_after_the_first_page_and_none_is_omitted(self) -> None:
+        pages = self.pages("/projects/acme/gate/issues/", limit=60)
+        seen = [datetime.fromisoformat(issue["lastSeen"]) for issue in pages[0]]
+        self.assertEqual(seen, sorted(seen, reverse=True))
+        listed = [issue["id"] for page in pages for issue in page]
+        self.assertEqual(len(set(listed)), self.COUNT)
+        # The first page ends 10 issues into the second second, which the next page begins with.
+        self.assertEqual(len(listed), self.COUNT + 10)
+
+    def test_a_search_in_events_orders_all_pages_by_seconds(self) -> None:
+        pages = self.pages("/projects/acme/gate/issues/", limit=60, query="gate")
+        listed = [issue["id"] for page in pages for issue in page]
+        self.assertEqual((len(listed), len(set(listed))), (self.COUNT, self.COUNT))
 
 
 class TestDatabase(unittest.TestCase):

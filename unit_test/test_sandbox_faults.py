@@ -1,4 +1,4 @@
-"""The faults that the sandbox plays: each is what it says it is, and no more are played than were asked for."""
+"""The random faults of the sandbox: their kinds, and which requests they affect."""
 
 import json
 import os
@@ -54,13 +54,13 @@ class TestKinds(unittest.TestCase):
         self.assertRaisesRegex(requests.ConnectionError, "reset by peer", submit, sandbox, 1)
         self.assertEqual((stored(sandbox), sandbox.requests), (0, []))
 
-    def test_answer_lost(self) -> None:
-        sandbox = self.sandbox_that(Fault.ANSWER_LOST)
+    def test_response_lost(self) -> None:
+        sandbox = self.sandbox_that(Fault.RESPONSE_LOST)
         self.assertRaisesRegex(requests.ConnectionError, "reset by peer", submit, sandbox, 1)
         self.assertEqual((stored(sandbox), len(sandbox.requests)), (1, 1))
-        self.assertEqual(sandbox.faults.played, {Fault.ANSWER_LOST: 1})
+        self.assertEqual(sandbox.faults.played, {Fault.RESPONSE_LOST: 1})
 
-    def test_a_connection_stays_open_after_a_refusal(self) -> None:
+    def test_a_connection_stays_open_after_an_error_response(self) -> None:
         sandbox = self.sandbox_that(Fault.UNAVAILABLE)
         with requests.Session() as session:
             self.assertEqual(session.get(f"{sandbox.base}/api/0/", timeout=10).status_code, 503)
@@ -70,16 +70,16 @@ class TestKinds(unittest.TestCase):
 
 
 class TestChoice(unittest.TestCase):
-    def test_a_share_of_requests_and_every_kind(self) -> None:
+    def test_the_rate_and_all_kinds(self) -> None:
         faults = Faults(0.3, seed=1)
         chosen = all_chosen(faults, 10_000)
-        struck = sum(fault is not None for fault in chosen)
-        self.assertAlmostEqual(struck / 10_000, 0.3, delta=0.02)
-        self.assertEqual((faults.requests, faults.played.total()), (10_000, struck))
+        failed = sum(fault is not None for fault in chosen)
+        self.assertAlmostEqual(failed / 10_000, 0.3, delta=0.02)
+        self.assertEqual((faults.requests, faults.played.total()), (10_000, failed))
         for kind in Fault:
-            self.assertAlmostEqual(faults.played[kind] / struck, 0.25, delta=0.03)
+            self.assertAlmostEqual(faults.played[kind] / failed, 0.25, delta=0.03)
 
-    def test_the_seed_decides(self) -> None:
+    def test_the_same_seed_gives_the_same_faults(self) -> None:
         first, second, other = (all_chosen(Faults(0.3, seed), 100) for seed in (1, 1, 2))
         self.assertEqual(first, second)
         self.assertNotEqual(first, other)
@@ -96,14 +96,14 @@ class TestChoice(unittest.TestCase):
         faults.on = True
         self.assertIsNotNone(faults.choose("GET", "/", b""))
 
-    def test_so_many_in_a_row_and_then_none(self) -> None:
-        faults = Faults(1.0, most_in_a_row=2)
-        struck = [faults.choose("POST", "/api/1/store/", b"one") is not None for _ in range(6)]
-        self.assertEqual(struck, [True, True, False, True, True, False])
+    def test_the_number_of_faults_in_a_row_is_limited(self) -> None:
+        faults = Faults(1.0, max_in_a_row=2)
+        failed = [faults.choose("POST", "/api/1/store/", b"one") is not None for _ in range(6)]
+        self.assertEqual(failed, [True, True, False, True, True, False])
         self.assertIsNotNone(faults.choose("POST", "/api/1/store/", b"another"))
 
     def test_counts_from_many_threads(self) -> None:
-        faults = Faults(0.5, seed=3, most_in_a_row=3)
+        faults = Faults(0.5, seed=3, max_in_a_row=3)
         with ThreadPoolExecutor(8) as pool:
             chosen = [fault for some in pool.map(lambda _: all_chosen(faults, 500), range(8)) for fault in some]
         self.assertEqual(faults.requests, 4000)
@@ -111,7 +111,7 @@ class TestChoice(unittest.TestCase):
 
 
 class TestSandbox(unittest.TestCase):
-    def test_plays_none_by_itself(self) -> None:
+    def test_there_are_no_faults_by_default(self) -> None:
         with Sandbox() as sandbox:
             self.assertTrue(all(submit(sandbox, number).ok for number in range(20)))
             self.assertEqual((sandbox.faults.requests, sandbox.faults.played.total()), (20, 0))

@@ -1,11 +1,14 @@
+"""Submit Event against the sandbox and scripted servers."""
+
 import gzip
 import json
 import unittest
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from insightconnect_plugin_runtime.exceptions import APIException, PluginException
+from insightconnect_plugin_runtime.exceptions import PluginException
 
+from komand_sentry.util.errors.exceptions import BadRequest, NotFound, ResponseError, UnexpectedResponse
 from testing.plugin import Json
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
@@ -20,7 +23,7 @@ def dsn_of(base: str, secret: str = "") -> str:
 
 
 class TestSubmitEvent(SandboxTestCase):
-    def test_an_event_comes_back_with_what_was_put_in(self) -> None:
+    def test_a_submitted_event_can_be_read(self) -> None:
         event_id = self.submit(
             {
                 "message": "Pump P-2 stopped",
@@ -41,19 +44,19 @@ class TestSubmitEvent(SandboxTestCase):
         self.assertEqual((tags["site"], tags["depth"], tags["environment"]), ("north", "4", "production"))
         self.assertEqual((issue["level"], event["errors"]), ("warning", []))
 
-    def test_sentry_says_on_the_event_what_it_could_not_accept(self) -> None:
+    def test_the_stored_event_lists_the_attributes_that_sentry_discarded(self) -> None:
         self.submit({"message": "A bad timestamp", "timestamp": "2018-07-16T00:00:00+02:00", "level": "alarming"})
         issue = self.issues(query="A bad timestamp")[0]
         event = self.run_action("list_issue_events", {"issue_id": issue["id"]})["events"][0]
         self.assertEqual({error["data"]["name"] for error in event["errors"]}, {"timestamp", "level"})
 
-    def test_the_id_given_is_the_id_stored_in_any_spelling(self) -> None:
+    def test_every_spelling_of_an_event_id_is_the_same_event(self) -> None:
         for given in ("9D6B1FB4-C9F4-4C0F-8AD9-B1F7A0F6A6B1", "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"):
             event_id = self.submit({"event_id": given, "message": "Twice the same"})
             self.assertEqual(event_id, "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1")
         self.assertEqual(self.issues(query="Twice the same")[0]["count"], "1")
 
-    def test_the_token_never_goes_to_the_dsn_and_the_dsn_authorizes_with_and_without_secret(self) -> None:
+    def test_the_dsn_authorizes_the_event_and_the_token_is_not_sent(self) -> None:
         for dsn in ("DSN_PUBLIC", "DSN_SECRET"):
             self.submit({"message": "Authorized"}, dsn)
             request = self.sandbox.requests[-1]
@@ -62,36 +65,38 @@ class TestSubmitEvent(SandboxTestCase):
             self.assertEqual("sentry_secret=" in request.headers["X-Sentry-Auth"], dsn == "DSN_SECRET")
             self.assertIn("sentry_version=7, ", request.headers["X-Sentry-Auth"])
 
-    def test_a_key_that_the_server_does_not_know_is_blamed_on_the_dsn(self) -> None:
-        strange = dsn_of(self.sandbox.base, SECRET)
-        with self.assertRaises(APIException) as caught:
-            self.run_action("submit_event", {"dsn": strange, "event_json": {"message": "m"}})
+    def test_an_unknown_key_is_an_error_about_the_dsn(self) -> None:
+        unknown = dsn_of(self.sandbox.base, SECRET)
+        with self.assertRaises(ResponseError) as caught:
+            self.run_action("submit_event", {"dsn": unknown, "event_json": {"message": "m"}})
         self.assertIn("Client Keys (DSN)", caught.exception.assistance)
         self.assertNotIn(SECRET, str(caught.exception))
 
-    def test_an_unsupported_protocol_version_is_said_in_the_servers_words(self) -> None:
-        with self.assertRaises(APIException) as caught:
+    def test_an_unsupported_protocol_version_is_an_error_of_the_server(self) -> None:
+        with self.assertRaises(BadRequest) as caught:
             self.run_action(
                 "submit_event",
                 {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": {"message": "m"}, "sentry_version": 99},
             )
-        self.assertEqual(caught.exception.status_code, 400)
         self.assertIn("99", caught.exception.data)
 
-    def test_what_is_malformed_is_refused_before_anything_is_sent(self) -> None:
+    def test_invalid_inputs_are_rejected_before_a_request_is_sent(self) -> None:
         good = self.sandbox.env["DSN_PUBLIC"]
         cases: list[tuple[Json, str]] = [
             (
                 {"dsn": good, "event_json": {"event_id": "abcd", "message": "m"}},
-                "The event_id of the event is malformed.",
+                "event_id of the event is invalid",
             ),
-            ({"dsn": "https://sentry.example.com/1", "event_json": {"message": "m"}}, "The DSN is malformed: it holds"),
-            ({"dsn": "", "event_json": {"message": "m"}}, "The input 'dsn' is empty or missing."),
-            ({"dsn": good}, "The input 'event_json' is empty or missing."),
-            ({"dsn": good, "event_json": "text"}, "The input 'event_json' is not an object."),
-            ({"dsn": good, "event_json": {"extra": 5}}, "The input 'event_json.extra' is not an object."),
-            ({"dsn": good, "event_json": {"extra": {"n": float("nan")}}}, "The event cannot be written as JSON"),
-            ({"dsn": good, "event_json": {"message": "m"}, "sentry_version": "x"}, "'sentry_version' is not a whole"),
+            ({"dsn": "https://sentry.example.com/1", "event_json": {"message": "m"}}, "DSN is invalid"),
+            ({"dsn": "", "event_json": {"message": "m"}}, "'dsn' is empty or missing"),
+            ({"dsn": good}, "'event_json' is empty or missing"),
+            ({"dsn": good, "event_json": "text"}, "'event_json' is not an object"),
+            ({"dsn": good, "event_json": {"extra": 5}}, "'event_json.extra' is not an object"),
+            ({"dsn": good, "event_json": {"extra": {"n": float("nan")}}}, "cannot be serialized as JSON"),
+            (
+                {"dsn": good, "event_json": {"message": "m"}, "sentry_version": "x"},
+                "'sentry_version' is not an integer",
+            ),
         ]
         for params, cause in cases:
             with self.subTest(cause), self.assertRaises(PluginException) as caught:
@@ -101,14 +106,14 @@ class TestSubmitEvent(SandboxTestCase):
         self.assertEqual(list(self.sandbox.requests), [])
 
 
-class TestServersThatDiffer(unittest.TestCase):
+class TestOtherServers(unittest.TestCase):
     EVENT: ClassVar = {"message": "m", "event_id": "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"}
 
     def submit(self, dsn: str, event: Json) -> str:
         connection = connection_to("https://sentry.example.com")
         return str(run_action("submit_event", connection, {"dsn": dsn, "event_json": event})["id"])
 
-    def test_a_server_without_store_endpoint_gets_the_same_event_as_an_envelope(self) -> None:
+    def test_a_server_without_store_endpoint_receives_an_envelope(self) -> None:
         for status in (404, 405, 410):
             stored = Answer(body=b'{"id": "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"}')
             script = (("POST", "/api/7/store/", Answer(status)), ("POST", "/api/7/envelope/", stored))
@@ -125,18 +130,18 @@ class TestServersThatDiffer(unittest.TestCase):
                 self.assertEqual(json.loads(item)["length"], len(event))
                 self.assertEqual(event, store.body)
 
-    def test_a_server_that_closes_after_each_answer_without_saying_so_loses_nothing(self) -> None:
+    def test_a_server_that_closes_each_connection_receives_each_event_once(self) -> None:
         connection = connection_to("https://sentry.example.com")
         with ScriptedServer(*[("POST", "/api/7/store/", Answer(play=faults.answer_and_close))] * 50) as server:
             params = {"dsn": dsn_of(server.base), "event_json": {"message": "m"}}
             sent = [run_action("submit_event", connection, params)["id"] for _ in range(50)]
         self.assertEqual([json.loads(received.body)["event_id"] for received in server.received], sent)
 
-    def test_path_prefix_of_the_dsn_is_kept(self) -> None:
+    def test_the_path_prefix_of_the_dsn_is_used(self) -> None:
         with ScriptedServer(("POST", "/monitor/sentry/api/7/store/", Answer(body=b'{"id": "x"}'))) as server:
             self.submit(dsn_of(server.base + "/monitor/sentry"), self.EVENT)
 
-    def test_an_event_is_completed_before_it_is_sent(self) -> None:
+    def test_id_and_timestamp_are_added_to_an_event(self) -> None:
         with ScriptedServer(("POST", "/api/7/store/", Answer(body=b"{}"))) as server:
             event_id = self.submit(dsn_of(server.base), {"message": "m", "event_id": "", "timestamp": None})
             sent = json.loads(server.received[0].body)
@@ -144,15 +149,14 @@ class TestServersThatDiffer(unittest.TestCase):
         age = datetime.now(UTC) - datetime.fromisoformat(sent["timestamp"])
         self.assertLess(abs(age), timedelta(minutes=1))
 
-    def test_an_answer_that_is_not_sentrys_is_no_success(self) -> None:
+    def test_a_body_that_is_not_a_json_object_is_an_error(self) -> None:
         for body in (b"", b"[]", b"<html><title>Portal</title></html>", gzip.compress(b"{}")):
-            with self.subTest(body), ScriptedServer(("POST", "/api/7/store/", Answer(body=body))) as server:
-                with self.assertRaises(APIException) as caught:
-                    self.submit(dsn_of(server.base), self.EVENT)
-                self.assertIn("not one of Sentry's", caught.exception.cause)
+            script = ("POST", "/api/7/store/", Answer(body=body))
+            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(UnexpectedResponse):
+                self.submit(dsn_of(server.base), self.EVENT)
 
-    def test_no_endpoint_at_all_is_said_so(self) -> None:
+    def test_a_server_without_any_ingestion_endpoint_is_an_error(self) -> None:
         script = (("POST", "/api/7/store/", Answer(404)), ("POST", "/api/7/envelope/", Answer(404)))
-        with ScriptedServer(*script) as server, self.assertRaises(APIException) as caught:
+        with ScriptedServer(*script) as server, self.assertRaises(NotFound) as caught:
             self.submit(dsn_of(server.base), self.EVENT)
         self.assertIn("neither the store nor the envelope", caught.exception.assistance)

@@ -1,8 +1,11 @@
+"""Update Issue against the sandbox and a scripted server."""
+
 import json
 import unittest
 
-from insightconnect_plugin_runtime.exceptions import APIException, PluginException
+from insightconnect_plugin_runtime.exceptions import PluginException
 
+from komand_sentry.util.errors.exceptions import BadRequest, Forbidden, UnexpectedResponse
 from testing.plugin import Json
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
@@ -29,7 +32,7 @@ class TestUpdateIssue(SandboxTestCase):
                 self.assertEqual(self.update(status=status)["status"], reported)
                 self.assertEqual(self.issues(all_statuses=True)[0]["status"], reported)
 
-    def test_assigning_and_un_assigning(self) -> None:
+    def test_assign_and_unassign(self) -> None:
         env = self.sandbox.env
         for actor, expected in (
             (env["USER_EMAIL"], {"type": "user", "id": env["USER_ID"], "email": env["USER_EMAIL"]}),
@@ -49,47 +52,46 @@ class TestUpdateIssue(SandboxTestCase):
                 with self.subTest(flag=flag, value=value):
                     self.assertIs(self.update(**{flag: value})[flag], value)
 
-    def test_only_what_was_given_is_sent(self) -> None:
+    def test_only_attributes_that_are_set_are_sent(self) -> None:
         self.update(isBookmarked=False, status="", assignedTo=" ", isPublic=None)
         self.assertEqual(json.loads(self.sandbox.requests[-1].body), {"isBookmarked": False})
         self.update(unassign=True, status="resolved")
         self.assertEqual(json.loads(self.sandbox.requests[-1].body), {"assignedTo": "", "status": "resolved"})
 
-    def test_a_permalink_will_do(self) -> None:
+    def test_issue_id_may_be_a_permalink(self) -> None:
         permalink = self.issues(all_statuses=True)[0]["permalink"]
         output = self.run_action("update_issue", {"issue_id": permalink, "hasSeen": True})
         self.assertEqual(output["issue"]["id"], self.issue_id)
 
-    def test_inputs_that_make_no_sense_are_refused_before_anything_is_sent(self) -> None:
+    def test_invalid_inputs_are_rejected_before_a_request_is_sent(self) -> None:
         self.sandbox.requests.clear()
         for attributes, cause in (
-            ({}, "No attribute of the issue was given"),
-            ({"status": "", "unassign": False}, "No attribute of the issue was given"),
-            ({"assignedTo": "user1@example.com", "unassign": True}, "assigned and un-assigned at once"),
-            ({"status": "archived"}, "The input 'status' is not one of 'resolved', 'resolvedInNextRelease'"),
-            ({"hasSeen": "maybe"}, "The input 'hasSeen' is not true or false."),
+            ({}, "nothing to update"),
+            ({"status": "", "unassign": False}, "nothing to update"),
+            ({"assignedTo": "user1@example.com", "unassign": True}, "assignedTo and unassign"),
+            ({"status": "archived"}, "'status' is not one of 'resolved', 'resolvedInNextRelease'"),
+            ({"hasSeen": "maybe"}, "'hasSeen' is not true or false"),
         ):
             with self.subTest(attributes), self.assertRaises(PluginException) as caught:
                 self.run_action("update_issue", {"issue_id": "1", **attributes})
             self.assertIn(cause, caught.exception.cause)
         self.assertEqual(list(self.sandbox.requests), [])
 
-    def test_what_sentry_refuses_is_said_in_its_own_words(self) -> None:
-        with self.assertRaises(APIException) as caught:
+    def test_an_error_contains_the_message_of_the_server(self) -> None:
+        with self.assertRaises(BadRequest) as caught:
             self.update(assignedTo="user99@example.com")
-        self.assertEqual(caught.exception.status_code, 400)
         self.assertIn("assignedTo", caught.exception.data)
 
-    def test_a_read_only_token_is_told_the_scope(self) -> None:
+    def test_a_missing_scope_is_named(self) -> None:
         connection = connection_to(self.sandbox.base, self.sandbox.env["TOKEN_READONLY"])
-        with self.assertRaises(APIException) as caught:
+        with self.assertRaises(Forbidden) as caught:
             run_action("update_issue", connection, {"issue_id": self.issue_id, "status": "resolved"})
         self.assertIn("event:write", caught.exception.assistance)
 
 
-class TestAnswers(unittest.TestCase):
-    def test_a_success_that_is_no_issue_is_an_error(self) -> None:
+class TestResponse(unittest.TestCase):
+    def test_a_body_that_is_not_an_issue_is_an_error(self) -> None:
         for body in (b"[]", b"", b'"done"'):
             script = ("PUT", "/api/0/issues/5/", Answer(body=body))
-            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(APIException):
+            with self.subTest(body), ScriptedServer(script) as server, self.assertRaises(UnexpectedResponse):
                 run_action("update_issue", connection_to(server.base), {"issue_id": "5", "hasSeen": True})

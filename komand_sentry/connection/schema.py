@@ -19,28 +19,32 @@ class ConnectionSchema(insightconnect_plugin_runtime.Input):
     "ssl_verify": {
       "type": "boolean",
       "title": "SSL Verify",
-      "description": "Verify the server's TLS certificate. Turned off, anyone on the way can read the token",
+      "description": "Whether to verify the TLS certificate of the server",
       "default": true,
+      "tooltip": "Disable this only for test servers. Without verification, an attacker on the network can read the token",
       "order": 3
     },
     "timeout": {
       "type": "integer",
       "title": "Timeout",
-      "description": "Greatest number of seconds that a step waits in all, for a server that is slow, fails or limits the rate of requests. From 1 to 3600",
+      "description": "Maximum total seconds a step spends waiting on slow responses, retries and rate limits (1-3600)",
       "default": 60,
+      "tooltip": "Increase this for slow servers or strict rate limits. A list with many pages can take up to ten times as long",
       "order": 4
     },
     "token": {
       "$ref": "#/definitions/credential_token",
       "title": "Auth Token",
       "description": "Sentry Auth Token",
+      "tooltip": "User token or token of an internal integration, with the scopes event:read (to list) and event:write (to update)",
       "order": 1
     },
     "url": {
       "type": "string",
       "title": "URL",
-      "description": "Base URL of Sentry, https://sentry.io for Sentry SaaS, a region of it such as https://de.sentry.io, or your own server",
+      "description": "Base URL of Sentry, either https://sentry.io, the URL of a region such as https://de.sentry.io, or the URL of a self-hosted server",
       "default": "https://sentry.io",
+      "tooltip": "For a self-hosted server, the URL at which its web interface starts, including a port or path prefix",
       "order": 2
     }
   },

@@ -31,38 +31,38 @@ class ListIssueEventsInput(insightconnect_plugin_runtime.Input):
     "cursor": {
       "type": "string",
       "title": "Cursor",
-      "description": "Where to go on, the next_cursor of an earlier step whose list was truncated",
+      "description": "Position at which to continue a truncated list, the next_cursor of an earlier step",
       "order": 6
     },
     "environment": {
       "type": "string",
       "title": "Environment",
-      "description": "Return only events of this environment",
+      "description": "Return only events from this environment",
       "order": 3
     },
     "full": {
       "type": "boolean",
       "title": "Full",
-      "description": "Return whole events with entries, errors, packages and contexts. False returns a short form that is much smaller",
+      "description": "Whether to return full events with entries, errors, packages and contexts. False returns a much smaller summary of each event",
       "default": true,
       "order": 4
     },
     "issue_id": {
       "type": "string",
       "title": "Issue ID",
-      "description": "The ID of the issue to retrieve",
+      "description": "The ID of the issue whose events to list, either a numeric ID, a short ID such as PUMP-STATION-1K (with organization_slug), or a permalink",
       "order": 1
     },
     "limit": {
       "type": "integer",
       "title": "Limit",
-      "description": "Greatest number of events to return. Empty or 0 returns every event",
+      "description": "Maximum number of events to return. Empty or 0 returns all events",
       "order": 5
     },
     "organization_slug": {
       "type": "string",
       "title": "Organization Slug",
-      "description": "The slug of the organization of the issue. Needed for a short ID, and saves a search for issues of other regions than the one of the connection's URL",
+      "description": "The slug of the organization the issue belongs to. Required for a short ID unless the token can access only one organization, and recommended if the issue is in another region than the URL of the connection",
       "order": 2
     }
   },
@@ -95,13 +95,13 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
     "next_cursor": {
       "type": "string",
       "title": "Next Cursor",
-      "description": "The cursor that continues a truncated list, absent where nothing was left out",
+      "description": "Cursor for the next step to continue a truncated list. Absent if the list is complete",
       "order": 3
     },
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether events were left out, for the limit, because there are more than 100,000, or because the list took ten times the timeout",
+      "description": "Whether the list is incomplete, because of limit, the maximum of 100,000 events, or a duration of ten times the timeout",
       "order": 2
     }
   },
@@ -113,25 +113,25 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "eventID": {
           "type": "string",
           "title": "Event ID",
-          "description": "The ID of the event, 32 hexadecimal digits",
+          "description": "ID of the event, 32 hexadecimal digits",
           "order": 1
         },
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "Same as the event ID. Sentry 9 gives the number of its database row",
+          "description": "Same as the event ID. In Sentry 9 the number of the database row",
           "order": 2
         },
         "groupID": {
           "type": "string",
           "title": "Group ID",
-          "description": "The ID of the issue",
+          "description": "ID of the issue",
           "order": 3
         },
         "projectID": {
           "type": "string",
           "title": "Project ID",
-          "description": "The ID of the project",
+          "description": "ID of the project",
           "order": 4
         },
         "title": {
@@ -149,13 +149,13 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of the event, such as error, default, csp or transaction",
+          "description": "Type of the event, such as error, default, csp or transaction",
           "order": 7
         },
         "event.type": {
           "type": "string",
           "title": "Event Type",
-          "description": "Kind of the event, in the short form of an event that is listed with full set to false",
+          "description": "Type of the event. Present instead of type if full is false",
           "order": 8
         },
         "platform": {
@@ -167,13 +167,13 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "location": {
           "type": "string",
           "title": "Location",
-          "description": "File of the error",
+          "description": "File in which the error occurred",
           "order": 10
         },
         "culprit": {
           "type": "string",
           "title": "Culprit",
-          "description": "Where the event comes from",
+          "description": "Function, module or route that caused the event",
           "order": 11
         },
         "dateCreated": {
@@ -181,7 +181,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Date Created",
-          "description": "When the event happened",
+          "description": "Time of the event",
           "order": 12
         },
         "dateReceived": {
@@ -189,19 +189,19 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Date Received",
-          "description": "When Sentry received the event",
+          "description": "Time at which Sentry received the event",
           "order": 13
         },
         "user": {
           "$ref": "#/definitions/EventUser",
           "title": "User",
-          "description": "The user that was affected",
+          "description": "Affected user",
           "order": 14
         },
         "tags": {
           "type": "array",
           "title": "Tags",
-          "description": "The tags of the event",
+          "description": "Tags of the event",
           "items": {
             "$ref": "#/definitions/EventTag"
           },
@@ -210,13 +210,13 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "metadata": {
           "type": "object",
           "title": "Metadata",
-          "description": "What the title was made of, such as type and value",
+          "description": "Data from which Sentry builds the title, such as type and value",
           "order": 16
         },
         "entries": {
           "type": "array",
           "title": "Entries",
-          "description": "The parts of the event, each with type (exception, threads, message, request, breadcrumbs and more) and data",
+          "description": "Parts of the event, each with a type (such as exception, threads, message, request or breadcrumbs) and data",
           "items": {
             "type": "object"
           },
@@ -225,31 +225,31 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "contexts": {
           "type": "object",
           "title": "Contexts",
-          "description": "Structured facts on device, operating system, runtime and the like",
+          "description": "Structured data about the device, operating system or runtime",
           "order": 18
         },
         "context": {
           "type": "object",
           "title": "Context",
-          "description": "The extra data of the event",
+          "description": "Extra data of the event",
           "order": 19
         },
         "packages": {
           "type": "object",
           "title": "Packages",
-          "description": "Installed packages with their versions",
+          "description": "Installed packages and their versions",
           "order": 20
         },
         "sdk": {
           "type": "object",
           "title": "SDK",
-          "description": "The software that made the event",
+          "description": "SDK that created the event",
           "order": 21
         },
         "errors": {
           "type": "array",
           "title": "Errors",
-          "description": "What Sentry could not accept in the event, or could not process",
+          "description": "Processing errors, for attributes that Sentry discarded or could not process",
           "items": {
             "$ref": "#/definitions/EventError"
           },
@@ -258,7 +258,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "fingerprints": {
           "type": "array",
           "title": "Fingerprints",
-          "description": "Hashes that the event was grouped by",
+          "description": "Hashes by which Sentry grouped the event",
           "items": {
             "type": "string"
           },
@@ -267,7 +267,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "groupingConfig": {
           "type": "object",
           "title": "Grouping Configuration",
-          "description": "Rules that the event was grouped by",
+          "description": "Grouping configuration that Sentry used",
           "order": 24
         },
         "dist": {
@@ -285,19 +285,19 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "crashFile": {
           "type": "object",
           "title": "Crash File",
-          "description": "The crash report that came with the event",
+          "description": "Crash report attached to the event",
           "order": 27
         },
         "occurrence": {
           "type": "object",
           "title": "Occurrence",
-          "description": "What Sentry detected, for issues that are not errors",
+          "description": "Occurrence details, for issues that are not errors",
           "order": 28
         },
         "_meta": {
           "type": "object",
           "title": "Meta",
-          "description": "What Sentry changed in the event's attributes",
+          "description": "Changes that Sentry made to the attributes of the event",
           "order": 29
         }
       }
@@ -309,7 +309,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the user in your application, a text or a number",
+          "description": "ID of the user in your application, a string or a number",
           "order": 1
         },
         "email": {
@@ -327,31 +327,31 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "name": {
           "type": "string",
           "title": "Name",
-          "description": "Name of the user for a person to read",
+          "description": "Display name of the user",
           "order": 4
         },
         "ip_address": {
           "type": "string",
           "title": "IP Address",
-          "description": "IP address of the user, in an event to submit also {{auto}}, the address that the event comes from",
+          "description": "IP address of the user. In a submitted event {{auto}} means the address of the sender",
           "order": 5
         },
         "segment": {
           "type": "string",
           "title": "Segment",
-          "description": "Group that the user belongs to",
+          "description": "Segment that the user belongs to",
           "order": 6
         },
         "geo": {
           "$ref": "#/definitions/Geography",
           "title": "Geography",
-          "description": "Where the user is",
+          "description": "Location of the user",
           "order": 7
         },
         "data": {
           "type": "object",
           "title": "Data",
-          "description": "Anything else to say of the user",
+          "description": "Additional data about the user",
           "order": 8
         }
       }
@@ -363,7 +363,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "country_code": {
           "type": "string",
           "title": "Country Code",
-          "description": "Country in the two letters of ISO 3166",
+          "description": "Two-letter country code (ISO 3166-1)",
           "order": 1
         },
         "region": {
@@ -405,7 +405,7 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "query": {
           "type": "string",
           "title": "Query",
-          "description": "Search query that finds the value",
+          "description": "Search query for the value",
           "order": 3
         }
       }
@@ -417,19 +417,19 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of problem, such as invalid_data, past_timestamp or value_too_long",
+          "description": "Type of the error, such as invalid_data, past_timestamp or value_too_long",
           "order": 1
         },
         "message": {
           "type": "string",
           "title": "Message",
-          "description": "The problem in words",
+          "description": "Error message",
           "order": 2
         },
         "data": {
           "type": "object",
           "title": "Data",
-          "description": "Name and value of the attribute",
+          "description": "Name and value of the affected attribute",
           "order": 3
         }
       }

@@ -35,26 +35,26 @@ class ListProjectIssuesInput(insightconnect_plugin_runtime.Input):
     "all_statuses": {
       "type": "boolean",
       "title": "All Statuses",
-      "description": "Return issues of every status where no query is given, in place of the implied 'is:unresolved'",
+      "description": "Return issues of every status if query is empty, instead of the implied 'is:unresolved'",
       "default": false,
       "order": 4
     },
     "cursor": {
       "type": "string",
       "title": "Cursor",
-      "description": "Where to go on, the next_cursor of an earlier step whose list was truncated",
+      "description": "Position at which to continue a truncated list, the next_cursor of an earlier step",
       "order": 10
     },
     "environment": {
       "type": "string",
       "title": "Environment",
-      "description": "Return only issues that have events of this environment",
+      "description": "Return only issues that have events in this environment",
       "order": 7
     },
     "limit": {
       "type": "integer",
       "title": "Limit",
-      "description": "Greatest number of issues to return. Empty or 0 returns every issue",
+      "description": "Maximum number of issues to return. Empty or 0 returns all issues",
       "order": 9
     },
     "organization_slug": {
@@ -72,19 +72,19 @@ class ListProjectIssuesInput(insightconnect_plugin_runtime.Input):
     "query": {
       "type": "string",
       "title": "Query",
-      "description": "An optional Sentry structured search query. If not provided an implied 'is:unresolved' is assumed",
+      "description": "An optional Sentry structured search query. If not provided, an implied 'is:unresolved' is assumed. To filter by time, use for example 'lastSeen:-24h'",
       "order": 3
     },
     "shortIdLookup": {
       "type": "boolean",
       "title": "Short ID Lookup",
-      "description": "If this is set to true then short IDs are looked up by this function as well. This can cause the return value of the function to return an event issue of a different project which is why this is an opt-in. Set to 1 to enable",
+      "description": "If this is set to true, then short IDs in query are looked up as well. This can cause the action to return an issue of a different project, which is why this is an opt-in",
       "order": 6
     },
     "sort": {
       "type": "string",
       "title": "Sort",
-      "description": "Order of the issues, date (last seen), new (first seen, the one order in which no issue moves while the list is read), freq (events), user (users), trends (priority before Sentry 23.12) or inbox. The server's own default is date",
+      "description": "Sort order, date (last seen, the default), new (first seen), freq (events), user (users), trends (named priority before Sentry 23.12), inbox or recommended. Not every server supports the last four",
       "enum": [
         "date",
         "new",
@@ -100,7 +100,7 @@ class ListProjectIssuesInput(insightconnect_plugin_runtime.Input):
     "statsPeriod": {
       "type": "string",
       "title": "Stats Period",
-      "description": "An optional stat period (can be one of '24h', '14d', and '')",
+      "description": "An optional stat period (can be one of '24h', '14d', and ''). It only selects the histogram in stats and does not filter issues. To filter by time, use query with 'lastSeen:-24h'",
       "default": "",
       "enum": [
         "24h",
@@ -140,13 +140,13 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
     "next_cursor": {
       "type": "string",
       "title": "Next Cursor",
-      "description": "The cursor that continues a truncated list, absent where nothing was left out",
+      "description": "Cursor for the next step to continue a truncated list. Absent if the list is complete",
       "order": 3
     },
     "truncated": {
       "type": "boolean",
       "title": "Truncated",
-      "description": "Whether issues were left out, for the limit, because more than 100,000 match, or because the list took ten times the timeout",
+      "description": "Whether the list is incomplete, because of limit, the maximum of 100,000 issues, or a duration of ten times the timeout",
       "order": 2
     }
   },
@@ -158,13 +158,13 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the issue, a number written as text",
+          "description": "Numeric ID of the issue as a string",
           "order": 1
         },
         "shortId": {
           "type": "string",
           "title": "Short ID",
-          "description": "The ID that people use, the project's slug and a counter",
+          "description": "Short ID of the issue, the project slug and a counter",
           "order": 2
         },
         "title": {
@@ -176,13 +176,13 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "culprit": {
           "type": "string",
           "title": "Culprit",
-          "description": "Where the issue comes from",
+          "description": "Function, module or route that caused the issue",
           "order": 4
         },
         "permalink": {
           "type": "string",
           "title": "Permalink",
-          "description": "Link to the issue's page",
+          "description": "URL of the issue in Sentry",
           "order": 5
         },
         "level": {
@@ -194,55 +194,55 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "status": {
           "type": "string",
           "title": "Status",
-          "description": "One of resolved, unresolved, ignored, and for a while pending_deletion, pending_merge and reprocessing",
+          "description": "One of resolved, unresolved and ignored, or temporarily pending_deletion, pending_merge or reprocessing",
           "order": 7
         },
         "statusDetails": {
           "type": "object",
           "title": "Status Details",
-          "description": "What the status depends on, such as the release that resolves the issue or the time until which it is ignored",
+          "description": "Details of the status, such as the release that resolves the issue or the time until which it is ignored",
           "order": 8
         },
         "substatus": {
           "type": "string",
           "title": "Substatus",
-          "description": "Finer status of an issue that is not resolved, such as ongoing, new, regressed, escalating or archived_forever, since Sentry 23",
+          "description": "Substatus of an unresolved or ignored issue, such as ongoing, new, regressed, escalating or archived_forever (since Sentry 23)",
           "order": 9
         },
         "project": {
           "$ref": "#/definitions/IssueProject",
           "title": "Project",
-          "description": "The project of the issue",
+          "description": "Project of the issue",
           "order": 10
         },
         "platform": {
           "type": "string",
           "title": "Platform",
-          "description": "Platform of the issue's events, since Sentry 10",
+          "description": "Platform of the issue (since Sentry 10)",
           "order": 11
         },
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of the issue's events, such as error, default, csp or transaction",
+          "description": "Event type of the issue, such as error, default, csp or transaction",
           "order": 12
         },
         "issueType": {
           "type": "string",
           "title": "Issue Type",
-          "description": "Type of the issue, since Sentry 22",
+          "description": "Type of the issue (since Sentry 22)",
           "order": 13
         },
         "issueCategory": {
           "type": "string",
           "title": "Issue Category",
-          "description": "Category of the issue, such as error, performance or cron, since Sentry 22",
+          "description": "Category of the issue, such as error, performance or cron (since Sentry 22)",
           "order": 14
         },
         "priority": {
           "type": "string",
           "title": "Priority",
-          "description": "One of high, medium and low, since Sentry 24",
+          "description": "Priority, one of high, medium and low (since Sentry 24)",
           "order": 15
         },
         "priorityLockedAt": {
@@ -250,25 +250,25 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Priority Locked At",
-          "description": "When a person set the priority",
+          "description": "Time at which a user set the priority",
           "order": 16
         },
         "metadata": {
           "type": "object",
           "title": "Metadata",
-          "description": "What the title was made of, such as type, value, filename and function",
+          "description": "Data from which Sentry builds the title, such as type, value, filename and function",
           "order": 17
         },
         "count": {
           "type": "string",
           "title": "Count",
-          "description": "Number of events, written as text",
+          "description": "Number of events as a string",
           "order": 18
         },
         "userCount": {
           "type": "integer",
           "title": "User Count",
-          "description": "Number of users that were affected",
+          "description": "Number of affected users",
           "order": 19
         },
         "firstSeen": {
@@ -276,7 +276,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "First Seen",
-          "description": "When the first event happened",
+          "description": "Time of the first event",
           "order": 20
         },
         "lastSeen": {
@@ -284,7 +284,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Last Seen",
-          "description": "When the latest event happened",
+          "description": "Time of the latest event",
           "order": 21
         },
         "numComments": {
@@ -296,19 +296,19 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "assignedTo": {
           "$ref": "#/definitions/Actor",
           "title": "Assigned To",
-          "description": "The user or team that the issue is assigned to, absent where there is none",
+          "description": "User or team to which the issue is assigned. Absent if it is unassigned",
           "order": 23
         },
         "logger": {
           "type": "string",
           "title": "Logger",
-          "description": "Name of the logger that wrote the events",
+          "description": "Name of the logger that created the events",
           "order": 24
         },
         "isUnhandled": {
           "type": "boolean",
           "title": "Is Unhandled",
-          "description": "Whether an event was not handled by the application, since Sentry 20",
+          "description": "Whether the issue has an unhandled error (since Sentry 20)",
           "order": 25
         },
         "isPublic": {
@@ -320,7 +320,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "shareId": {
           "type": "string",
           "title": "Share ID",
-          "description": "The ID of the public page of a shared issue",
+          "description": "ID of the public page of a shared issue",
           "order": 27
         },
         "isBookmarked": {
@@ -332,7 +332,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "isSubscribed": {
           "type": "boolean",
           "title": "Is Subscribed",
-          "description": "Whether the token's user is told of changes to the issue",
+          "description": "Whether the token's user is subscribed to notifications about the issue",
           "order": 29
         },
         "subscriptionDetails": {
@@ -350,7 +350,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "annotations": {
           "type": "array",
           "title": "Annotations",
-          "description": "Links to other systems that concern the issue",
+          "description": "Links to other systems",
           "items": {
             "$ref": "#/definitions/Annotation"
           },
@@ -359,25 +359,25 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "stats": {
           "type": "object",
           "title": "Statistics",
-          "description": "Number of events per hour (24h) or per day (14d), as pairs of the time in seconds since 1970 and the number",
+          "description": "Histogram of events per hour (24h) or per day (14d), as pairs of time (seconds since 1970) and number of events",
           "order": 33
         },
         "lifetime": {
           "type": "object",
           "title": "Lifetime",
-          "description": "Count, users, first and last seen over all time",
+          "description": "Count, user count, first seen and last seen over all time",
           "order": 34
         },
         "filtered": {
           "type": "object",
           "title": "Filtered",
-          "description": "Count, users, first and last seen of the events that match the query",
+          "description": "Count, user count, first seen and last seen of the events that match the query",
           "order": 35
         },
         "inbox": {
           "type": "object",
           "title": "Inbox",
-          "description": "Why the issue waits for review",
+          "description": "Reason why the issue is in the review inbox",
           "order": 36
         },
         "owners": {
@@ -392,19 +392,19 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "matchingEventId": {
           "type": "string",
           "title": "Matching Event ID",
-          "description": "The ID of the event that the query named",
+          "description": "ID of the event that matches the query",
           "order": 38
         },
         "matchingEventEnvironment": {
           "type": "string",
           "title": "Matching Event Environment",
-          "description": "Environment of the event that the query named",
+          "description": "Environment of the event that matches the query",
           "order": 39
         },
         "seerFixabilityScore": {
           "type": "number",
           "title": "Seer Fixability Score",
-          "description": "How likely Sentry's automation can mend the issue, from 0 to 1",
+          "description": "Score from Sentry's Seer for how likely it can fix the issue, from 0 to 1",
           "order": 40
         },
         "seerAutofixLastTriggered": {
@@ -412,7 +412,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Seer Autofix Last Triggered",
-          "description": "When Sentry's automation last tried to mend the issue",
+          "description": "Time at which Sentry's Seer last tried to fix the issue",
           "order": 41
         }
       }
@@ -424,7 +424,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the project",
+          "description": "ID of the project",
           "order": 1
         },
         "slug": {
@@ -454,13 +454,13 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Whether it is a user or a team",
+          "description": "Either user or team",
           "order": 1
         },
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the user or team",
+          "description": "ID of the user or team",
           "order": 2
         },
         "name": {
@@ -472,7 +472,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "email": {
           "type": "string",
           "title": "Email",
-          "description": "Email address, for users only",
+          "description": "Email address (users only)",
           "order": 4
         }
       }
@@ -490,7 +490,7 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
         "url": {
           "type": "string",
           "title": "URL",
-          "description": "Link of the annotation",
+          "description": "URL of the annotation",
           "order": 2
         }
       }

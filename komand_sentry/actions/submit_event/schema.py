@@ -32,7 +32,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
     "event_json": {
       "$ref": "#/definitions/EventJSON",
       "title": "Event JSON",
-      "description": "Data describing the event",
+      "description": "Data describing the event. Every attribute of a Sentry event is accepted",
       "order": 3
     },
     "sentry_version": {
@@ -55,7 +55,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "event_id": {
           "type": "string",
           "title": "Event ID",
-          "description": "The ID of the event, 32 hexadecimal digits with or without dashes. One is made where none is given, and an event whose ID the project already has is not stored again",
+          "description": "ID of the event, 32 hexadecimal digits with or without dashes. Defaults to a random ID. Sentry does not store a second event with the same ID in a project",
           "order": 1
         },
         "timestamp": {
@@ -63,121 +63,121 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
           "format": "date-time",
           "displayType": "date",
           "title": "Timestamp",
-          "description": "When the event happened, an ISO 8601 text (UTC where it names no zone) or a number of seconds since 1970. The current time where none is given",
+          "description": "Time of the event, an ISO 8601 string (UTC if it has no time zone) or seconds since 1970. Defaults to the current time",
           "order": 2
         },
         "message": {
           "type": "string",
           "title": "Message",
-          "description": "What happened, for an event that is not an exception. A logentry object is accepted too",
+          "description": "Message of an event that is not an exception. A logentry object is also accepted",
           "order": 3
         },
         "level": {
           "type": "string",
           "title": "Level",
-          "description": "One of fatal, error, warning, info and debug. The numbers of Python's logging (10 to 50) are accepted too. Sentry takes error where none is given",
+          "description": "One of fatal, error, warning, info and debug. Python logging levels (10 to 50) are also accepted. Sentry's default is error",
           "order": 4
         },
         "exception": {
           "$ref": "#/definitions/ExceptionValues",
           "title": "Exception",
-          "description": "The exceptions. An object with values, a bare list and a single exception are accepted",
+          "description": "Exceptions. An object with values, a list and a single exception are accepted",
           "order": 5
         },
         "logentry": {
           "$ref": "#/definitions/LogEntry",
           "title": "Log Entry",
-          "description": "A message with placeholders and their values. A text is accepted too",
+          "description": "Message with placeholders and their values. A string is also accepted",
           "order": 6
         },
         "platform": {
           "type": "string",
           "title": "Platform",
-          "description": "Platform of the application, such as python, javascript, java, go, native. Sentry takes other where it does not know it",
+          "description": "Platform of the application, such as python, javascript, java, go or native. Sentry replaces unknown platforms with other",
           "order": 7
         },
         "environment": {
           "type": "string",
           "title": "Environment",
-          "description": "Environment that the application runs in, at most 64 characters, without a slash",
+          "description": "Environment of the application, at most 64 characters, without slashes",
           "order": 8
         },
         "release": {
           "type": "string",
           "title": "Release",
-          "description": "Version of the application, a text or a number",
+          "description": "Version of the application, a string or a number",
           "order": 9
         },
         "dist": {
           "type": "string",
           "title": "Distribution",
-          "description": "Build of the release, at most 64 letters, digits, dots, dashes and underscores. Needs a release",
+          "description": "Build of the release, at most 64 letters, digits, dots, dashes and underscores. Requires a release",
           "order": 10
         },
         "logger": {
           "type": "string",
           "title": "Logger",
-          "description": "Name of the logger that wrote the event",
+          "description": "Name of the logger that created the event",
           "order": 11
         },
         "transaction": {
           "type": "string",
           "title": "Transaction",
-          "description": "Name of the route, job or view that was running, at most 200 characters",
+          "description": "Name of the route, job or view, at most 200 characters",
           "order": 12
         },
         "server_name": {
           "type": "string",
           "title": "Server Name",
-          "description": "Host that the event happened on",
+          "description": "Name of the host",
           "order": 13
         },
         "tags": {
           "type": "object",
           "title": "Tags",
-          "description": "Names with their values, to search and filter by. An object and a list of pairs are accepted. Numbers and booleans become texts, names hold letters, digits and .:_- only",
+          "description": "Searchable names and values. An object and a list of pairs are accepted. Numbers and booleans become strings. Names may contain letters, digits and .:_-",
           "order": 14
         },
         "user": {
           "$ref": "#/definitions/EventUser",
           "title": "User",
-          "description": "The user that was affected",
+          "description": "Affected user",
           "order": 15
         },
         "request": {
           "$ref": "#/definitions/EventRequest",
           "title": "Request",
-          "description": "The HTTP request that was being handled",
+          "description": "HTTP request during which the event occurred",
           "order": 16
         },
         "extra": {
           "type": "object",
           "title": "Extra",
-          "description": "Anything else to say of the event, names with any JSON values",
+          "description": "Additional data, names with any JSON values",
           "order": 17
         },
         "contexts": {
           "type": "object",
           "title": "Contexts",
-          "description": "Structured facts on device, operating system, runtime, browser, trace and the like, each an object under its name",
+          "description": "Structured data about the device, operating system, runtime, browser or trace, one object per name",
           "order": 18
         },
         "breadcrumbs": {
           "$ref": "#/definitions/BreadcrumbValues",
           "title": "Breadcrumbs",
-          "description": "What happened before the event. An object with values and a bare list are accepted",
+          "description": "Breadcrumbs, which lead up to the event. An object with values and a list are accepted",
           "order": 19
         },
         "threads": {
           "$ref": "#/definitions/ThreadValues",
           "title": "Threads",
-          "description": "The threads of the process. An object with values and a bare list are accepted",
+          "description": "Threads of the process. An object with values and a list are accepted",
           "order": 20
         },
         "fingerprint": {
           "type": "array",
           "title": "Fingerprint",
-          "description": "Texts that decide which events belong to one issue, in place of Sentry's own grouping. {{ default }} stands for Sentry's own",
+          "description": "Strings that determine which events belong to one issue. {{ default }} stands for Sentry's default grouping",
           "items": {
             "type": "string"
           },
@@ -186,43 +186,43 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "modules": {
           "type": "object",
           "title": "Modules",
-          "description": "Installed packages with their versions",
+          "description": "Installed packages and their versions",
           "order": 22
         },
         "sdk": {
           "$ref": "#/definitions/EventSdk",
           "title": "SDK",
-          "description": "The software that made the event",
+          "description": "SDK that created the event",
           "order": 23
         },
         "debug_meta": {
           "$ref": "#/definitions/DebugMeta",
           "title": "Debug Meta",
-          "description": "Loaded images and source maps, for symbolication",
+          "description": "Loaded images and source maps for symbolication",
           "order": 24
         },
         "stacktrace": {
           "$ref": "#/definitions/StackTrace",
           "title": "Stack Trace",
-          "description": "A stack trace without an exception. Deprecated by Sentry in favor of exception and threads",
+          "description": "Stack trace without an exception. Deprecated by Sentry in favor of exception and threads",
           "order": 25
         },
         "template": {
           "$ref": "#/definitions/EventTemplate",
           "title": "Template",
-          "description": "The template that failed to render",
+          "description": "Template that failed to render",
           "order": 26
         },
         "culprit": {
           "type": "string",
           "title": "Culprit",
-          "description": "What is to blame. Deprecated by Sentry in favor of transaction",
+          "description": "Function or module that caused the event. Deprecated by Sentry in favor of transaction",
           "order": 27
         },
         "site": {
           "type": "string",
           "title": "Site",
-          "description": "Name of the site. Deprecated by Sentry in favor of a tag",
+          "description": "Name of the site. Deprecated by Sentry in favor of tags",
           "order": 28
         },
         "checksum": {
@@ -234,7 +234,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of the event, such as error, default, csp or transaction. Sentry tells it from the content where none is given",
+          "description": "Type of the event, such as error, default, csp or transaction. By default Sentry derives it from the content",
           "order": 30
         },
         "start_timestamp": {
@@ -242,19 +242,19 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
           "format": "date-time",
           "displayType": "date",
           "title": "Start Timestamp",
-          "description": "When a transaction began, an ISO 8601 text or a number of seconds since 1970",
+          "description": "Start time of a transaction, an ISO 8601 string or seconds since 1970",
           "order": 31
         },
         "transaction_info": {
           "type": "object",
           "title": "Transaction Information",
-          "description": "Where the name of the transaction comes from",
+          "description": "Source of the transaction name",
           "order": 32
         },
         "spans": {
           "type": "array",
           "title": "Spans",
-          "description": "The spans of a transaction",
+          "description": "Spans of a transaction",
           "items": {
             "type": "object"
           },
@@ -263,13 +263,13 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "measurements": {
           "type": "object",
           "title": "Measurements",
-          "description": "Measured values of a transaction, each an object with value and unit under its name",
+          "description": "Measurements of a transaction, one object with value and unit per name",
           "order": 34
         },
         "errors": {
           "type": "array",
           "title": "Errors",
-          "description": "Problems that the sender met while it collected the event, each an object with type, name and value",
+          "description": "Errors that the SDK encountered while it collected the event, each an object with type, name and value",
           "items": {
             "type": "object"
           },
@@ -278,25 +278,25 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "csp": {
           "type": "object",
           "title": "CSP",
-          "description": "A Content Security Policy report",
+          "description": "Content Security Policy report",
           "order": 36
         },
         "hpkp": {
           "type": "object",
           "title": "HPKP",
-          "description": "A public key pinning report",
+          "description": "Public key pinning report",
           "order": 37
         },
         "expectct": {
           "type": "object",
           "title": "Expect CT",
-          "description": "A certificate transparency report",
+          "description": "Certificate transparency report",
           "order": 38
         },
         "expectstaple": {
           "type": "object",
           "title": "Expect Staple",
-          "description": "A certificate stapling report",
+          "description": "Certificate stapling report",
           "order": 39
         }
       }
@@ -308,7 +308,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "values": {
           "type": "array",
           "title": "Values",
-          "description": "The exceptions, the root cause first. A bare list or a single exception in place of this object is accepted too",
+          "description": "Exceptions, root cause first. A list or a single exception instead of this object is also accepted",
           "items": {
             "$ref": "#/definitions/ErrorException"
           },
@@ -341,19 +341,19 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "thread_id": {
           "type": "string",
           "title": "Thread ID",
-          "description": "The ID of the thread that raised it, a text or a number",
+          "description": "ID of the thread that raised the exception, a string or a number",
           "order": 4
         },
         "mechanism": {
           "$ref": "#/definitions/ErrorMechanism",
           "title": "Mechanism",
-          "description": "How the exception came to be reported",
+          "description": "How the exception was captured",
           "order": 5
         },
         "stacktrace": {
           "$ref": "#/definitions/StackTrace",
           "title": "Stack Trace",
-          "description": "The calls that led to the exception",
+          "description": "Stack trace of the exception",
           "order": 6
         }
       }
@@ -365,7 +365,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "What produced the exception, such as generic, onerror or signalhandler",
+          "description": "Handler that captured the exception, such as generic, onerror or signalhandler",
           "order": 1
         },
         "handled": {
@@ -377,7 +377,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "description": {
           "type": "string",
           "title": "Description",
-          "description": "What the mechanism did, for a person to read",
+          "description": "Human-readable description of the mechanism",
           "order": 3
         },
         "help_link": {
@@ -389,13 +389,13 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "synthetic": {
           "type": "boolean",
           "title": "Synthetic",
-          "description": "Whether the exception was made up by the sender, so that its type carries no meaning",
+          "description": "Whether the SDK created the exception, so that its type carries no meaning",
           "order": 5
         },
         "source": {
           "type": "string",
           "title": "Source",
-          "description": "The attribute of the parent exception that holds this exception",
+          "description": "Attribute of the parent exception that holds this exception",
           "order": 6
         },
         "exception_id": {
@@ -407,25 +407,25 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "parent_id": {
           "type": "integer",
           "title": "Parent ID",
-          "description": "Number of the exception that this one belongs to",
+          "description": "Number of the parent exception within the event",
           "order": 8
         },
         "is_exception_group": {
           "type": "boolean",
           "title": "Is Exception Group",
-          "description": "Whether this exception groups several others",
+          "description": "Whether this exception is a group of other exceptions",
           "order": 9
         },
         "meta": {
           "type": "object",
           "title": "Meta",
-          "description": "Operating system information on the error, such as errno or signal",
+          "description": "Operating system details of the error, such as errno or signal",
           "order": 10
         },
         "data": {
           "type": "object",
           "title": "Data",
-          "description": "Anything else to say of the mechanism",
+          "description": "Additional data about the mechanism",
           "order": 11
         }
       }
@@ -437,7 +437,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "frames": {
           "type": "array",
           "title": "Frames",
-          "description": "The calls, the oldest first and the failing one last",
+          "description": "Stack frames, oldest call first",
           "items": {
             "$ref": "#/definitions/StackFrame"
           },
@@ -446,7 +446,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "registers": {
           "type": "object",
           "title": "Registers",
-          "description": "Names of the processor's registers with their values",
+          "description": "CPU registers and their values",
           "order": 2
         }
       }
@@ -494,25 +494,25 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "platform": {
           "type": "string",
           "title": "Platform",
-          "description": "Platform of this frame where it is not that of the event",
+          "description": "Platform of the frame if it differs from the platform of the event",
           "order": 7
         },
         "lineno": {
           "type": "integer",
           "title": "Line Number",
-          "description": "Line of the call, counted from 1",
+          "description": "Line number of the call, starting at 1",
           "order": 8
         },
         "colno": {
           "type": "integer",
           "title": "Column Number",
-          "description": "Column of the call, counted from 1",
+          "description": "Column number of the call, starting at 1",
           "order": 9
         },
         "context_line": {
           "type": "string",
           "title": "Context Line",
-          "description": "The source line of the call",
+          "description": "Source line of the call",
           "order": 10
         },
         "pre_context": {
@@ -536,7 +536,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "in_app": {
           "type": "boolean",
           "title": "In App",
-          "description": "Whether the frame is the application's own code, which counts for grouping",
+          "description": "Whether the frame belongs to the application's code, which affects grouping",
           "order": 13
         },
         "stack_start": {
@@ -554,19 +554,19 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "image_addr": {
           "type": "string",
           "title": "Image Address",
-          "description": "Start address of the image, a hexadecimal text or a number",
+          "description": "Start address of the image, a hexadecimal string or a number",
           "order": 16
         },
         "instruction_addr": {
           "type": "string",
           "title": "Instruction Address",
-          "description": "Address of the call, a hexadecimal text or a number",
+          "description": "Address of the call, a hexadecimal string or a number",
           "order": 17
         },
         "symbol_addr": {
           "type": "string",
           "title": "Symbol Address",
-          "description": "Address of the function, a hexadecimal text or a number",
+          "description": "Address of the function, a hexadecimal string or a number",
           "order": 18
         },
         "symbol": {
@@ -578,13 +578,13 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "addr_mode": {
           "type": "string",
           "title": "Address Mode",
-          "description": "How the addresses are meant, abs or rel and the number of the image",
+          "description": "How to read the addresses, abs for absolute or rel:N for relative to image N",
           "order": 20
         },
         "lock": {
           "type": "object",
           "title": "Lock",
-          "description": "The lock that the frame holds or waits for",
+          "description": "Lock that the frame holds or waits for",
           "order": 21
         }
       }
@@ -596,13 +596,13 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "message": {
           "type": "string",
           "title": "Message",
-          "description": "The message with its placeholders, which groups the events. The values of the placeholders are given as params, a list or an object",
+          "description": "Message with placeholders, used for grouping. The attribute params holds the values of the placeholders, as a list or an object",
           "order": 1
         },
         "formatted": {
           "type": "string",
           "title": "Formatted",
-          "description": "The message with its placeholders filled in",
+          "description": "Message with the placeholders filled in",
           "order": 2
         }
       }
@@ -614,7 +614,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the user in your application, a text or a number",
+          "description": "ID of the user in your application, a string or a number",
           "order": 1
         },
         "email": {
@@ -632,31 +632,31 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "name": {
           "type": "string",
           "title": "Name",
-          "description": "Name of the user for a person to read",
+          "description": "Display name of the user",
           "order": 4
         },
         "ip_address": {
           "type": "string",
           "title": "IP Address",
-          "description": "IP address of the user, in an event to submit also {{auto}}, the address that the event comes from",
+          "description": "IP address of the user. In a submitted event {{auto}} means the address of the sender",
           "order": 5
         },
         "segment": {
           "type": "string",
           "title": "Segment",
-          "description": "Group that the user belongs to",
+          "description": "Segment that the user belongs to",
           "order": 6
         },
         "geo": {
           "$ref": "#/definitions/Geography",
           "title": "Geography",
-          "description": "Where the user is",
+          "description": "Location of the user",
           "order": 7
         },
         "data": {
           "type": "object",
           "title": "Data",
-          "description": "Anything else to say of the user",
+          "description": "Additional data about the user",
           "order": 8
         }
       }
@@ -668,7 +668,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "country_code": {
           "type": "string",
           "title": "Country Code",
-          "description": "Country in the two letters of ISO 3166",
+          "description": "Two-letter country code (ISO 3166-1)",
           "order": 1
         },
         "region": {
@@ -698,61 +698,61 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "url": {
           "type": "string",
           "title": "URL",
-          "description": "The URL that was requested, without query and fragment",
+          "description": "Requested URL without query string and fragment",
           "order": 1
         },
         "method": {
           "type": "string",
           "title": "Method",
-          "description": "The HTTP method",
+          "description": "HTTP method",
           "order": 2
         },
         "query_string": {
           "type": "string",
           "title": "Query String",
-          "description": "The query of the URL, a text, an object or a list of pairs",
+          "description": "Query string of the URL, a string, an object or a list of pairs",
           "order": 3
         },
         "fragment": {
           "type": "string",
           "title": "Fragment",
-          "description": "The fragment of the URL",
+          "description": "Fragment of the URL",
           "order": 4
         },
         "data": {
           "type": "string",
           "title": "Data",
-          "description": "Body of the request. An object or a list is written as JSON",
+          "description": "Body of the request. An object or a list is sent as JSON",
           "order": 5
         },
         "headers": {
           "type": "object",
           "title": "Headers",
-          "description": "Header names with their values, an object or a list of pairs",
+          "description": "HTTP headers, an object or a list of pairs",
           "order": 6
         },
         "cookies": {
           "type": "object",
           "title": "Cookies",
-          "description": "Cookie names with their values, an object, a list of pairs or a Cookie header",
+          "description": "Cookies, an object, a list of pairs or the value of a Cookie header",
           "order": 7
         },
         "env": {
           "type": "object",
           "title": "Environment",
-          "description": "Variables of the web server",
+          "description": "Environment variables of the web server",
           "order": 8
         },
         "body_size": {
           "type": "integer",
           "title": "Body Size",
-          "description": "Length of the body in bytes",
+          "description": "Size of the body in bytes",
           "order": 9
         },
         "api_target": {
           "type": "string",
           "title": "API Target",
-          "description": "Kind of API that was called, such as graphql",
+          "description": "Type of the API that was called, such as graphql",
           "order": 10
         },
         "protocol": {
@@ -770,7 +770,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "values": {
           "type": "array",
           "title": "Values",
-          "description": "The breadcrumbs, the oldest first. A bare list in place of this object is accepted too",
+          "description": "Breadcrumbs, oldest first. A list instead of this object is also accepted",
           "items": {
             "$ref": "#/definitions/Breadcrumb"
           },
@@ -787,43 +787,43 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
           "format": "date-time",
           "displayType": "date",
           "title": "Timestamp",
-          "description": "When it happened, an ISO 8601 text or a number of seconds since 1970",
+          "description": "Time of the breadcrumb, an ISO 8601 string or seconds since 1970",
           "order": 1
         },
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of breadcrumb, such as default, http, navigation or error",
+          "description": "Type of the breadcrumb, such as default, http, navigation or error",
           "order": 2
         },
         "category": {
           "type": "string",
           "title": "Category",
-          "description": "What the breadcrumb is about, in dotted form",
+          "description": "Category of the breadcrumb in dotted notation",
           "order": 3
         },
         "message": {
           "type": "string",
           "title": "Message",
-          "description": "What happened",
+          "description": "Message of the breadcrumb",
           "order": 4
         },
         "level": {
           "type": "string",
           "title": "Level",
-          "description": "One of fatal, error, warning, info and debug",
+          "description": "Severity, one of fatal, error, warning, info and debug",
           "order": 5
         },
         "data": {
           "type": "object",
           "title": "Data",
-          "description": "Anything else to say of it",
+          "description": "Additional data of the breadcrumb",
           "order": 6
         },
         "event_id": {
           "type": "string",
           "title": "Event ID",
-          "description": "The ID of the event that this breadcrumb stands for",
+          "description": "ID of the event that the breadcrumb refers to",
           "order": 7
         }
       }
@@ -835,7 +835,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "values": {
           "type": "array",
           "title": "Values",
-          "description": "The threads. A bare list in place of this object is accepted too",
+          "description": "Threads. A list instead of this object is also accepted",
           "items": {
             "$ref": "#/definitions/EventThread"
           },
@@ -850,7 +850,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the thread, a text or a number",
+          "description": "ID of the thread, a string or a number",
           "order": 1
         },
         "name": {
@@ -868,7 +868,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "current": {
           "type": "boolean",
           "title": "Current",
-          "description": "Whether the event was made in this thread",
+          "description": "Whether the event was captured in this thread",
           "order": 4
         },
         "main": {
@@ -886,13 +886,13 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "stacktrace": {
           "$ref": "#/definitions/StackTrace",
           "title": "Stack Trace",
-          "description": "The calls of the thread",
+          "description": "Stack trace of the thread",
           "order": 7
         },
         "held_locks": {
           "type": "object",
           "title": "Held Locks",
-          "description": "The locks that the thread holds",
+          "description": "Locks that the thread holds",
           "order": 8
         }
       }
@@ -904,19 +904,19 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "name": {
           "type": "string",
           "title": "Name",
-          "description": "Name of the software that made the event",
+          "description": "Name of the SDK",
           "order": 1
         },
         "version": {
           "type": "string",
           "title": "Version",
-          "description": "Version of the software that made the event",
+          "description": "Version of the SDK",
           "order": 2
         },
         "integrations": {
           "type": "array",
           "title": "Integrations",
-          "description": "Names of the integrations that were active",
+          "description": "Active integrations",
           "items": {
             "type": "string"
           },
@@ -925,7 +925,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "features": {
           "type": "array",
           "title": "Features",
-          "description": "Names of the features that were active",
+          "description": "Active features",
           "items": {
             "type": "string"
           },
@@ -934,7 +934,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "packages": {
           "type": "array",
           "title": "Packages",
-          "description": "The packages that the software consists of",
+          "description": "Packages of the SDK",
           "items": {
             "$ref": "#/definitions/SdkPackage"
           },
@@ -967,7 +967,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "images": {
           "type": "array",
           "title": "Images",
-          "description": "The loaded libraries or source maps, each an object with its type",
+          "description": "Loaded libraries and source maps, each an object with a type",
           "items": {
             "type": "object"
           },
@@ -976,7 +976,7 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "sdk_info": {
           "type": "object",
           "title": "SDK Information",
-          "description": "The system's own SDK and its version",
+          "description": "SDK of the operating system and its version",
           "order": 2
         }
       }
@@ -1000,19 +1000,19 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
         "lineno": {
           "type": "integer",
           "title": "Line Number",
-          "description": "Line of the error, counted from 1",
+          "description": "Line number of the error, starting at 1",
           "order": 3
         },
         "colno": {
           "type": "integer",
           "title": "Column Number",
-          "description": "Column of the error, counted from 1",
+          "description": "Column number of the error, starting at 1",
           "order": 4
         },
         "context_line": {
           "type": "string",
           "title": "Context Line",
-          "description": "The line of the error",
+          "description": "Source line of the error",
           "order": 5
         },
         "pre_context": {

@@ -5,7 +5,7 @@ import json
 
 class Component:
     DESCRIPTION = (
-        "This action is used to update an individual issues's attributes (only the attributes submitted are modified)"
+        "This action is used to update an individual issue's attributes (only the attributes submitted are modified)"
     )
 
 
@@ -34,49 +34,49 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
     "assignedTo": {
       "type": "string",
       "title": "Assigned To",
-      "description": "The actor ID (or username) of the user or team that should be assigned to this issue",
+      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID or team:ID",
       "order": 4
     },
     "hasSeen": {
       "type": "boolean",
       "title": "Has Seen",
-      "description": "In case this API call is invoked with a user context this allows changing of the flag that indicates if the user has seen the event",
+      "description": "In case this API call is invoked with a user context, this allows changing of the flag that indicates if the user has seen the issue. The user is the one the token belongs to, who must be a member of the project",
       "order": 6
     },
     "isBookmarked": {
       "type": "boolean",
       "title": "Is Bookmarked",
-      "description": "In case this API call is invoked with a user context this allows changing of the bookmark flag",
+      "description": "In case this API call is invoked with a user context, this allows changing of the bookmark flag. The user is the one the token belongs to",
       "order": 9
     },
     "isPublic": {
       "type": "boolean",
       "title": "Is Public",
-      "description": "Sets the issue to public or private",
+      "description": "Sets the issue to public (shared by a link that requires no login) or private",
       "order": 8
     },
     "isSubscribed": {
       "type": "boolean",
       "title": "Is Subscribed",
-      "description": "In case this API call is invoked with a user context this allows changing whether the user is told of changes to the issue",
+      "description": "In case this API call is invoked with a user context, this allows changing whether the user is subscribed to notifications about the issue. The user is the one the token belongs to",
       "order": 7
     },
     "issue_id": {
       "type": "string",
       "title": "Issue ID",
-      "description": "The ID of the group to retrieve",
+      "description": "The ID of the issue to update, either a numeric ID, a short ID such as PUMP-STATION-1K (with organization_slug), or a permalink",
       "order": 1
     },
     "organization_slug": {
       "type": "string",
       "title": "Organization Slug",
-      "description": "The slug of the organization of the issue. Needed for a short ID, and saves a search for issues of other regions than the one of the connection's URL",
+      "description": "The slug of the organization the issue belongs to. Required for a short ID unless the token can access only one organization, and recommended if the issue is in another region than the URL of the connection",
       "order": 2
     },
     "status": {
       "type": "string",
       "title": "Status",
-      "description": "The new status for the issue. Valid values are 'resolved', 'resolvedInNextRelease', 'unresolved', and 'ignored'",
+      "description": "The new status for the issue. Valid values are 'resolved', 'resolvedInNextRelease', 'unresolved', and 'ignored' ('ignored' archives the issue)",
       "enum": [
         "resolved",
         "resolvedInNextRelease",
@@ -88,7 +88,7 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
     "unassign": {
       "type": "boolean",
       "title": "Unassign",
-      "description": "Take the issue from whomever it is assigned to. Not together with assignedTo",
+      "description": "Remove the assignee of the issue. Cannot be combined with assignedTo",
       "default": false,
       "order": 5
     }
@@ -125,13 +125,13 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the issue, a number written as text",
+          "description": "Numeric ID of the issue as a string",
           "order": 1
         },
         "shortId": {
           "type": "string",
           "title": "Short ID",
-          "description": "The ID that people use, the project's slug and a counter",
+          "description": "Short ID of the issue, the project slug and a counter",
           "order": 2
         },
         "title": {
@@ -143,13 +143,13 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "culprit": {
           "type": "string",
           "title": "Culprit",
-          "description": "Where the issue comes from",
+          "description": "Function, module or route that caused the issue",
           "order": 4
         },
         "permalink": {
           "type": "string",
           "title": "Permalink",
-          "description": "Link to the issue's page",
+          "description": "URL of the issue in Sentry",
           "order": 5
         },
         "level": {
@@ -161,55 +161,55 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "status": {
           "type": "string",
           "title": "Status",
-          "description": "One of resolved, unresolved, ignored, and for a while pending_deletion, pending_merge and reprocessing",
+          "description": "One of resolved, unresolved and ignored, or temporarily pending_deletion, pending_merge or reprocessing",
           "order": 7
         },
         "statusDetails": {
           "type": "object",
           "title": "Status Details",
-          "description": "What the status depends on, such as the release that resolves the issue or the time until which it is ignored",
+          "description": "Details of the status, such as the release that resolves the issue or the time until which it is ignored",
           "order": 8
         },
         "substatus": {
           "type": "string",
           "title": "Substatus",
-          "description": "Finer status of an issue that is not resolved, such as ongoing, new, regressed, escalating or archived_forever, since Sentry 23",
+          "description": "Substatus of an unresolved or ignored issue, such as ongoing, new, regressed, escalating or archived_forever (since Sentry 23)",
           "order": 9
         },
         "project": {
           "$ref": "#/definitions/IssueProject",
           "title": "Project",
-          "description": "The project of the issue",
+          "description": "Project of the issue",
           "order": 10
         },
         "platform": {
           "type": "string",
           "title": "Platform",
-          "description": "Platform of the issue's events, since Sentry 10",
+          "description": "Platform of the issue (since Sentry 10)",
           "order": 11
         },
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Kind of the issue's events, such as error, default, csp or transaction",
+          "description": "Event type of the issue, such as error, default, csp or transaction",
           "order": 12
         },
         "issueType": {
           "type": "string",
           "title": "Issue Type",
-          "description": "Type of the issue, since Sentry 22",
+          "description": "Type of the issue (since Sentry 22)",
           "order": 13
         },
         "issueCategory": {
           "type": "string",
           "title": "Issue Category",
-          "description": "Category of the issue, such as error, performance or cron, since Sentry 22",
+          "description": "Category of the issue, such as error, performance or cron (since Sentry 22)",
           "order": 14
         },
         "priority": {
           "type": "string",
           "title": "Priority",
-          "description": "One of high, medium and low, since Sentry 24",
+          "description": "Priority, one of high, medium and low (since Sentry 24)",
           "order": 15
         },
         "priorityLockedAt": {
@@ -217,25 +217,25 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Priority Locked At",
-          "description": "When a person set the priority",
+          "description": "Time at which a user set the priority",
           "order": 16
         },
         "metadata": {
           "type": "object",
           "title": "Metadata",
-          "description": "What the title was made of, such as type, value, filename and function",
+          "description": "Data from which Sentry builds the title, such as type, value, filename and function",
           "order": 17
         },
         "count": {
           "type": "string",
           "title": "Count",
-          "description": "Number of events, written as text",
+          "description": "Number of events as a string",
           "order": 18
         },
         "userCount": {
           "type": "integer",
           "title": "User Count",
-          "description": "Number of users that were affected",
+          "description": "Number of affected users",
           "order": 19
         },
         "firstSeen": {
@@ -243,7 +243,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "First Seen",
-          "description": "When the first event happened",
+          "description": "Time of the first event",
           "order": 20
         },
         "lastSeen": {
@@ -251,7 +251,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Last Seen",
-          "description": "When the latest event happened",
+          "description": "Time of the latest event",
           "order": 21
         },
         "numComments": {
@@ -263,19 +263,19 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "assignedTo": {
           "$ref": "#/definitions/Actor",
           "title": "Assigned To",
-          "description": "The user or team that the issue is assigned to, absent where there is none",
+          "description": "User or team to which the issue is assigned. Absent if it is unassigned",
           "order": 23
         },
         "logger": {
           "type": "string",
           "title": "Logger",
-          "description": "Name of the logger that wrote the events",
+          "description": "Name of the logger that created the events",
           "order": 24
         },
         "isUnhandled": {
           "type": "boolean",
           "title": "Is Unhandled",
-          "description": "Whether an event was not handled by the application, since Sentry 20",
+          "description": "Whether the issue has an unhandled error (since Sentry 20)",
           "order": 25
         },
         "isPublic": {
@@ -287,7 +287,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "shareId": {
           "type": "string",
           "title": "Share ID",
-          "description": "The ID of the public page of a shared issue",
+          "description": "ID of the public page of a shared issue",
           "order": 27
         },
         "isBookmarked": {
@@ -299,7 +299,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "isSubscribed": {
           "type": "boolean",
           "title": "Is Subscribed",
-          "description": "Whether the token's user is told of changes to the issue",
+          "description": "Whether the token's user is subscribed to notifications about the issue",
           "order": 29
         },
         "subscriptionDetails": {
@@ -317,7 +317,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "annotations": {
           "type": "array",
           "title": "Annotations",
-          "description": "Links to other systems that concern the issue",
+          "description": "Links to other systems",
           "items": {
             "$ref": "#/definitions/Annotation"
           },
@@ -326,25 +326,25 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "stats": {
           "type": "object",
           "title": "Statistics",
-          "description": "Number of events per hour (24h) or per day (14d), as pairs of the time in seconds since 1970 and the number",
+          "description": "Histogram of events per hour (24h) or per day (14d), as pairs of time (seconds since 1970) and number of events",
           "order": 33
         },
         "lifetime": {
           "type": "object",
           "title": "Lifetime",
-          "description": "Count, users, first and last seen over all time",
+          "description": "Count, user count, first seen and last seen over all time",
           "order": 34
         },
         "filtered": {
           "type": "object",
           "title": "Filtered",
-          "description": "Count, users, first and last seen of the events that match the query",
+          "description": "Count, user count, first seen and last seen of the events that match the query",
           "order": 35
         },
         "inbox": {
           "type": "object",
           "title": "Inbox",
-          "description": "Why the issue waits for review",
+          "description": "Reason why the issue is in the review inbox",
           "order": 36
         },
         "owners": {
@@ -359,19 +359,19 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "matchingEventId": {
           "type": "string",
           "title": "Matching Event ID",
-          "description": "The ID of the event that the query named",
+          "description": "ID of the event that matches the query",
           "order": 38
         },
         "matchingEventEnvironment": {
           "type": "string",
           "title": "Matching Event Environment",
-          "description": "Environment of the event that the query named",
+          "description": "Environment of the event that matches the query",
           "order": 39
         },
         "seerFixabilityScore": {
           "type": "number",
           "title": "Seer Fixability Score",
-          "description": "How likely Sentry's automation can mend the issue, from 0 to 1",
+          "description": "Score from Sentry's Seer for how likely it can fix the issue, from 0 to 1",
           "order": 40
         },
         "seerAutofixLastTriggered": {
@@ -379,7 +379,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
           "format": "date-time",
           "displayType": "date",
           "title": "Seer Autofix Last Triggered",
-          "description": "When Sentry's automation last tried to mend the issue",
+          "description": "Time at which Sentry's Seer last tried to fix the issue",
           "order": 41
         }
       }
@@ -391,7 +391,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the project",
+          "description": "ID of the project",
           "order": 1
         },
         "slug": {
@@ -421,13 +421,13 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "type": {
           "type": "string",
           "title": "Type",
-          "description": "Whether it is a user or a team",
+          "description": "Either user or team",
           "order": 1
         },
         "id": {
           "type": "string",
           "title": "ID",
-          "description": "The ID of the user or team",
+          "description": "ID of the user or team",
           "order": 2
         },
         "name": {
@@ -439,7 +439,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "email": {
           "type": "string",
           "title": "Email",
-          "description": "Email address, for users only",
+          "description": "Email address (users only)",
           "order": 4
         }
       }
@@ -457,7 +457,7 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
         "url": {
           "type": "string",
           "title": "URL",
-          "description": "Link of the annotation",
+          "description": "URL of the annotation",
           "order": 2
         }
       }

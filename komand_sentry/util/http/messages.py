@@ -127,7 +127,8 @@ class Response:
         if sum(self.body.count(mark) for mark in (b",", b"{", b"[")) > MAX_JSON_VALUES:
             raise TooManyValues(f"more than {MAX_JSON_VALUES:,} values")
         try:
-            return json.loads(self.body, parse_constant=lambda _: None)
+            # Only UTF-8: json.loads would detect UTF-16, in which a search of the raw body finds no secret.
+            return json.loads(self.body.decode("utf-8-sig", errors="surrogatepass"), parse_constant=lambda _: None)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 

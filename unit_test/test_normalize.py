@@ -1,17 +1,16 @@
+"""Issues and events of all server versions become the records that the output schemas declare."""
+
 import copy
 import json
 import time
 import unittest
 from typing import Any
 
-from jsonschema import validate
-
 from komand_sentry.actions.list_issue_events.schema import ListIssueEventsOutput
 from komand_sentry.actions.list_project_issues.schema import ListProjectIssuesOutput
-from komand_sentry.util import exchange
-from komand_sentry.util.exchange import Response
-from komand_sentry.util.records import Record, event_record, issue_record
-from komand_sentry.util.shape import conform
+from komand_sentry.util.coerce import coerce
+from komand_sentry.util.sentry.normalize import Record, normalize_event, normalize_issue
+from testing.support import validate
 
 EVENT_ID = "0123456789abcdef0123456789abcdef"
 ISSUE_2018: Record = json.loads("""{
@@ -49,40 +48,42 @@ EVENT_2026: Record = json.loads("""{
 
 
 def issue_out(raw: Record) -> Any:
-    output = conform({"issues": [issue_record(copy.deepcopy(raw))]}, ListProjectIssuesOutput.schema, is_output=True)
+    """The output of List Project Issues for one issue of a server."""
+    output = coerce({"issues": [normalize_issue(copy.deepcopy(raw))]}, ListProjectIssuesOutput.schema, is_output=True)
     validate(output, ListProjectIssuesOutput.schema)
     return output["issues"][0]
 
 
 def event_out(raw: Record) -> Any:
-    output = conform({"events": [event_record(copy.deepcopy(raw))]}, ListIssueEventsOutput.schema, is_output=True)
+    """The output of List Issue Events for one event of a server."""
+    output = coerce({"events": [normalize_event(copy.deepcopy(raw))]}, ListIssueEventsOutput.schema, is_output=True)
     validate(output, ListIssueEventsOutput.schema)
     return output["events"][0]
 
 
-def without_nulls(record: Record, *but: str) -> Record:
-    return {key: value for key, value in record.items() if value is not None or key in but}
+def without_nulls(record: Record, *kept: str) -> Record:
+    return {key: value for key, value in record.items() if value is not None or key in kept}
 
 
-class IssueTest(unittest.TestCase):
+class TestIssue(unittest.TestCase):
     maxDiff = None
 
-    def test_an_issue_of_2018_loses_only_nulls(self) -> None:
+    def test_an_issue_of_2018_only_loses_nulls(self) -> None:
         link = {"displayName": "#7", "url": "https://tracker.example/7?a=1&b=2"}
         self.assertEqual(issue_out(ISSUE_2018), {**without_nulls(ISSUE_2018), "annotations": [link]})
 
-    def test_an_issue_of_2026_loses_only_nulls(self) -> None:
+    def test_an_issue_of_2026_only_loses_nulls(self) -> None:
         project = {"id": "2", "name": "Pump", "slug": "pump"}
         self.assertEqual(issue_out(ISSUE_2026), {**without_nulls(ISSUE_2026), "project": project})
 
-    def test_a_collapsed_row_stays_as_short_as_it_is(self) -> None:
+    def test_missing_attributes_are_not_added(self) -> None:
         for row in ({"id": "7"}, {"id": "7", "stats": None, "assignedTo": None, "annotations": None}):
             with self.subTest(row):
                 self.assertEqual(issue_out(row), {"id": "7"})
 
-    def test_the_assignee_is_an_actor_in_every_dialect(self) -> None:
+    def test_every_form_of_an_assignee_becomes_an_actor(self) -> None:
         mail = "user1@example.com"
-        dialects: tuple[tuple[Any, Any], ...] = (
+        forms: tuple[tuple[Any, Any], ...] = (
             ({"type": "team", "id": 3, "name": "valves"}, {"type": "team", "id": "3", "name": "valves"}),
             (
                 {"type": "team", "id": "3", "slug": "valves"},
@@ -96,17 +97,17 @@ class IssueTest(unittest.TestCase):
             (mail, {"type": "user", "name": mail, "email": mail}),
             ("u1", {"type": "user", "name": "u1"}),
         )
-        for given, actor in dialects:
+        for given, actor in forms:
             with self.subTest(given):
                 self.assertEqual(issue_out({"id": "7", "assignedTo": given}), {"id": "7", "assignedTo": actor})
         for nobody in (None, ""):
             with self.subTest(nobody):
                 self.assertEqual(issue_out({"id": "7", "assignedTo": nobody}), {"id": "7"})
 
-    def test_an_annotation_is_text_and_link_whether_it_comes_as_html_or_object(self) -> None:
+    def test_html_annotations_become_objects(self) -> None:
         url = "https://tracker.example/7?a=1&b=2"
         html = url.replace("&", "&amp;")
-        dialects: tuple[tuple[Any, Any], ...] = (
+        forms: tuple[tuple[Any, Any], ...] = (
             (f'<a href="{html}">A &lt; B</a>', {"displayName": "A < B", "url": url}),
             (f"<a class='x' HREF='{html}' rel=nofollow>\n <b>#7</b></a>", {"displayName": "#7", "url": url}),
             (f"see <a href={html}>#7</a > there", {"displayName": "#7", "url": url}),
@@ -117,11 +118,11 @@ class IssueTest(unittest.TestCase):
             ({"displayName": "#7", "url": url}, {"displayName": "#7", "url": url}),
             ({"displayName": "#7", "url": None, "new": None}, {"displayName": "#7", "new": None}),
         )
-        for given, annotation in dialects:
+        for given, annotation in forms:
             with self.subTest(given):
                 self.assertEqual(issue_out({"annotations": [given, None]}), {"annotations": [annotation]})
 
-    def test_reading_an_annotation_takes_time_in_proportion_to_its_length(self) -> None:
+    def test_annotations_are_parsed_in_linear_time(self) -> None:
         for annotation in (
             "<a " * 5_000,
             "<a href=x>" * 5_000,
@@ -132,51 +133,30 @@ class IssueTest(unittest.TestCase):
         ):
             with self.subTest(annotation[:20]):
                 started = time.process_time()
-                issue_record({"annotations": [annotation]})
+                normalize_issue({"annotations": [annotation]})
                 self.assertLess(time.process_time() - started, 0.5)
 
 
-class EventTest(unittest.TestCase):
+class TestEvent(unittest.TestCase):
     maxDiff = None
 
-    def test_an_event_of_2018_loses_only_nulls(self) -> None:
+    def test_an_event_of_2018_only_loses_nulls(self) -> None:
         tags = [{"key": "level", "value": "error"}, EVENT_2018["tags"][1]]
         expected = {**without_nulls(EVENT_2018), "tags": tags, "user": {"id": "1", "ip_address": "10.0.0.7"}}
         self.assertEqual(event_out(EVENT_2018), expected)
 
-    def test_an_event_of_2026_loses_only_nulls_that_the_schema_declares(self) -> None:
+    def test_an_event_of_2026_only_loses_nulls_of_declared_attributes(self) -> None:
         tags = [{"key": "user", "query": "user.id:7"}]
         self.assertEqual(event_out(EVENT_2026), {**without_nulls(EVENT_2026, "previousEventID"), "tags": tags})
 
-    def test_tags_are_key_and_value_in_every_dialect(self) -> None:
+    def test_every_form_of_a_tag_becomes_key_and_value(self) -> None:
         a = {"key": "a", "value": "1"}
-        dialects: tuple[tuple[Any, Any], ...] = (
+        forms: tuple[tuple[Any, Any], ...] = (
             (["a", 1], a),
             (a, a),
             ({**a, "_meta": None}, a),
             ({**a, "_meta": {"value": {"": {}}}}, {**a, "_meta": {"value": {"": {}}}}),
         )
-        for given, tag in dialects:
+        for given, tag in forms:
             with self.subTest(given):
                 self.assertEqual(event_out({"tags": [given]}), {"tags": [tag]})
-
-
-class MemoryTest(unittest.TestCase):
-    def test_what_many_issues_have_alike_is_in_memory_once(self) -> None:
-        body = b'[{"level": "fatal", "project": {"slug": "pump"}, "stats": {"24h": [[1785600000, 999]]}}]'
-        one, other = (issue_record(Response(200, {}, body).json()[0]) for _ in range(2))
-        self.assertEqual(one, json.loads(body)[0])
-        self.assertIs(one["level"], other["level"])
-        self.assertIs(one["project"]["slug"], other["project"]["slug"])
-        for first, second in zip(one["stats"]["24h"][0], other["stats"]["24h"][0], strict=True):
-            self.assertIs(first, second)
-
-    def test_integers_are_read_as_they_are_however_many_and_long(self) -> None:
-        numbers = [*range(-5_000, 5_000), 2**63, -(2**64), 10**40]
-        for _ in range(2):
-            self.assertEqual(Response(200, {}, json.dumps(numbers).encode()).json(), numbers)
-
-    def test_what_is_kept_for_that_stays_small(self) -> None:
-        Response(200, {}, json.dumps([*range(20_000), 10**30]).encode()).json()
-        self.assertLessEqual(len(exchange._INTEGERS), exchange._MOST_SHARED)
-        self.assertNotIn(str(10**30), exchange._INTEGERS)
