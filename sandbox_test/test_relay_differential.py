@@ -285,7 +285,6 @@ ERROR_DIFFERENCES = {
     ("type",): "Relay drops other types of the event silently",
     ("measurements",): "Relay drops them silently if the event is not a transaction",
     ("sdk.name", "sdk.version"): "Relay reports the attribute as invalid; without it, it is also missing",
-    ("tags",): "Relay drops a repeated tag silently",
     ("modules",): "Relay discards all pairs; the plugin only those that are not pairs",
     ("request.cookies",): "Relay keeps repeated cookies; the plugin cannot",
 }

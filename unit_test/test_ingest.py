@@ -49,7 +49,8 @@ class TestResponses(unittest.TestCase):
             self.assertNotIn(SECRET, str(caught.exception))
 
     def test_a_successful_response_of_another_service_is_a_failure(self) -> None:
-        for body in ({"status": "ok"}, [], "ok", None, 7):
+        bodies: tuple[Any, ...] = ({"status": "ok"}, [], "ok", None, 7)
+        for body in bodies:
             with self.subTest(body), self.assertRaises(UnexpectedResponse):
                 submit(OWN_ID, answer(body))
 

@@ -308,13 +308,15 @@ def _fingerprint_text(part: Any) -> str | None:
 
 
 def _pairs(value: Any, path: str, removed: Removed) -> Any:
-    """An object from a list of pairs. The first of several equal names counts."""
+    """An object from a list of pairs. The first of several equal names counts, and the others are removed."""
     if not isinstance(value, list):
         return value
     result: dict[str, Any] = {}
     for position, name, item in _checked_pairs(value, path, removed):
-        if result.setdefault(name, item) is not item:
+        if name in result:
             removed.append(f"{path}.{position}")
+        else:
+            result[name] = item
     return result
 
 
@@ -330,9 +332,16 @@ def _checked_pairs(pairs: list[Any], path: str, removed: Removed) -> list[tuple[
 
 
 def _tags(value: Any, path: str, removed: Removed) -> Any:
-    """Numbers and booleans as texts: Relay truncates 1.5 to 1, and other servers refuse it."""
-    tags = _pairs(value, path, removed)
-    return {name: _tag_text(item) for name, item in tags.items()} if isinstance(tags, dict) else tags
+    """Numbers and booleans as texts: Relay truncates 1.5 to 1, and other servers refuse it.
+
+    The first of several equal tags counts, in Relay, too.
+    """
+    if isinstance(value, list):
+        pairs = _checked_pairs(value, path, removed)
+        value = {}
+        for _, name, item in pairs:
+            value.setdefault(name, item)
+    return {name: _tag_text(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _tag_text(value: Any) -> Any:
@@ -374,8 +383,12 @@ def _headers(value: Any, path: str, removed: Removed) -> Any:
         return value
     values: dict[str, list[Any]] = {}
     for _, name, item in _checked_pairs(value, path, removed):
-        values.setdefault(name, []).extend(item if isinstance(item, list) else [item])
-    return {name: items if len(items) > 1 else items[0] if items else "" for name, items in values.items()}
+        values.setdefault(name, []).append(item)
+    return {name: _flat(items) if len(items) > 1 else items[0] for name, items in values.items()}
+
+
+def _flat(items: list[Any]) -> list[Any]:
+    return [value for item in items for value in (item if isinstance(item, list) else [item])]
 
 
 _SOURCE: dict[str, Callable[[Any], Any]] = {
