@@ -86,6 +86,12 @@ class TestDuplicates(unittest.TestCase):
             self.assertIn("Set another event_id", caught.exception.assistance)
             self.assertEqual(caught.exception.status_code, duplicate.status)
 
+    def test_the_servers_message_is_redacted(self) -> None:
+        with self.assertRaises(BadRequest) as caught:
+            submit(OWN_ID, answer({"detail": f"Duplicate event id, key {SECRET}"}, 422))
+        self.assertIn("Duplicate event id", caught.exception.data)
+        self.assertNotIn(SECRET, str(caught.exception))
+
     def test_a_generated_id_is_taken_by_the_event_itself(self) -> None:
         event_id, sent = submit({"message": "m"}, self.GLITCHTIP)
         self.assertEqual(event_id, sent[0]["event_id"])

@@ -5,10 +5,12 @@ sandbox_test/test_relay_differential.py compares all attributes with Relay itsel
 
 import json
 import logging
+import os
 import time
 import unittest
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
@@ -126,6 +128,11 @@ class TestForms(RelayCase):
         self.loses({"fingerprint": ["a", ["b"], 1e300]}, {"fingerprint": ["a"]}, "fingerprint")
         self.loses({"fingerprint": {"a": "b"}}, {"fingerprint": None}, "fingerprint")
 
+    def test_empty_objects_are_no_values(self) -> None:
+        for name in ("exception", "threads", "breadcrumbs"):
+            self.sends({name: {"values": {}}}, {name: {"values": []}})
+            self.sends({name: {}}, {name: {}})
+
     def test_nulls_keep_positions_in_source_lines_only(self) -> None:
         frame = {"lineno": 7, "pre_context": ["a", None, ["b"]], "post_context": [None]}
         expected = {"lineno": 7, "pre_context": ["a", "", '["b"]'], "post_context": [""]}
@@ -141,6 +148,9 @@ class TestForms(RelayCase):
                 {"stacktrace": {"frames": [frame]}}, {"stacktrace": {"frames": [dict.fromkeys(frame, expected)]}}
             )
             self.sends({"request": {"body_size": given}}, {"request": {"body_size": expected}})
+            mechanism = {"type": "a", "exception_id": given, "parent_id": given}
+            result = {"type": "a", "exception_id": expected, "parent_id": expected}
+            self.sends({"exception": [{"mechanism": mechanism}]}, {"exception": {"values": [{"mechanism": result}]}})
         self.loses({"stacktrace": {"frames": [{"lineno": 1e300}]}}, {}, "stacktrace.frames.0.lineno")
         self.sends({"release": 1e300}, {"release": "1e+300"})
 
@@ -169,6 +179,12 @@ class TestTimes(RelayCase):
                 {**times, "spans": [times], "breadcrumbs": [{"timestamp": given}]},
                 {**result, "spans": [result], "breadcrumbs": breadcrumbs},
             )
+
+    def test_a_time_without_a_zone_is_in_utc_wherever_the_plugin_runs(self) -> None:
+        self.addCleanup(time.tzset)
+        with mock.patch.dict(os.environ, {"TZ": "Asia/Tokyo"}):
+            time.tzset()
+            self.sends({"timestamp": "2026-08-01 12:00:00"}, {"timestamp": "2026-08-01T12:00:00.000000Z"})
 
     def test_a_time_that_is_none_is_replaced_by_the_current_one(self) -> None:
         sent, warnings = submit({"message": "m", "timestamp": {"a": 1}})

@@ -85,10 +85,7 @@ class Ingest:
             http.log.warning("The DSN starts with http://, so the event is sent without encryption")
         outgoing = prepare_event(event, self.now())
         if paths := invalid_paths(event):
-            http.log.warning(
-                "The event is sent without the attributes whose type or form Sentry does not accept, and its errors "
-                f"name them: {join_truncated(paths)}"
-            )
+            http.log.warning(f"The event lacks values that its errors name as invalid: {join_truncated(paths)}")
         headers = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
