@@ -15,6 +15,7 @@ from unittest import mock
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import InvalidInput
+from komand_sentry.util.sentry.event_payload import normalize_event_json
 from testing.plugin import Json
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import connection_to, run_action
@@ -202,6 +203,13 @@ class TestInvalidValues(RelayCase):
         self.loses({"logentry": {"message": {}}}, {"message": "m", "logentry": {}}, "logentry.message")
         self.loses({"level": ["error"], "tags": 7}, {"level": None, "tags": None}, "level", "tags")
         self.loses({"exception": "text"}, {"exception": None}, "exception")
+        self.loses({"request": "text"}, {"request": None}, "request")
+        frame = {"function": "f", "pre_context": {"a": 1}}
+        self.loses(
+            {"stacktrace": {"frames": [frame]}},
+            {"stacktrace": {"frames": [{"function": "f"}]}},
+            "stacktrace.frames.0.pre_context",
+        )
         self.loses(
             {"exception": ["text", {"type": "E"}]}, {"exception": {"values": [{"type": "E"}]}}, "exception.values.0"
         )
@@ -210,6 +218,12 @@ class TestInvalidValues(RelayCase):
             {"exception": {"values": [{"type": "E", "stacktrace": {"frames": [{"function": "f"}]}}]}},
             "exception.values.0.stacktrace.frames.1.in_app",
         )
+
+    def test_what_is_nested_too_deeply_for_json_stays_for_the_schema(self) -> None:
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        self.assertIs(normalize_event_json({"message": deep})["message"], deep)
 
     def test_the_errors_of_the_input_are_kept(self) -> None:
         given = {"type": "js_no_source", "url": "https://h.example/a.js"}
