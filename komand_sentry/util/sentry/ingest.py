@@ -104,6 +104,7 @@ class Ingest:
                 # The server recognizes a retry by the event ID.
                 idempotent=True,
                 redirect_prefix=dsn.api_prefix,
+                expects_json=True,
             )
             return send_or_raise(http, request)
 
@@ -179,7 +180,7 @@ def _parse_dsn(text: str) -> DSN:
         ) from None
 
 
-def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...]) -> str:
+def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...], is_saas: bool) -> str:
     """The ID under which the server stored the event. Relay returns none for an envelope that it only queued."""
     if _is_duplicate(response, event):
         # A generated ID, or one that was sent before, is taken by this event: the response to it was lost.
@@ -192,7 +193,7 @@ def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...
         "project number.",
     )
     if not response.is_success:
-        raise ingestion_error(context, response, secrets)
+        raise ingestion_error(context, response, secrets, is_saas)
     try:
         body = response.json()
     except ValueError:
@@ -200,7 +201,7 @@ def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...
     if isinstance(body, dict) and any(body.get(key) for key in _ERROR_KEYS):
         raise _not_stored(response, event, secrets)
     if not isinstance(body, dict) or (body and not any(key in body for key in _ID_KEYS)):
-        raise unexpected_response(context, response, secrets)
+        raise unexpected_ingestion_response(context, response, secrets)
     return str(next((body[key] for key in _ID_KEYS if body.get(key)), event.event_id))
 
 
