@@ -45,7 +45,7 @@ def cells(row: Row) -> tuple[str, ...]:
     medians = [f"{median(taken):.0f} MiB" if row.is_memory else f"{median(taken):#.3g} s" for taken in values]
     plugin, floor, *usual = values
     to_floor, to_plugin = ratios(plugin, floor), [ratios(taken, plugin) for taken in usual]
-    is_reached = median(to_floor) <= row.target and all(median(taken) > 1 for taken in to_plugin)
+    is_reached = round(median(to_floor), 2) <= row.target and all(round(median(taken), 2) > 1 for taken in to_plugin)
     compared = (spread(to_floor), f"at most {row.target:g}x", *map(spread, to_plugin), "yes" if is_reached else "no")
     return (row.name, *medians, *compared) if usual else (row.name, *medians, "", *compared[:2], "", *compared[2:])
 

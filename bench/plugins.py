@@ -58,7 +58,12 @@ def bare() -> None:
 
     def list_project_issues(connection: Connection, params: Json) -> Json:
         query = urlencode({"query": "is:unresolved", "statsPeriod": params["statsPeriod"], "limit": 100})
-        return {"issues": fetch(f"{connection.url}{issues_path(params)}?{query}")}
+        records = fetch(f"{connection.url}{issues_path(params)}?{query}")
+        # The plugin returns no nulls. Without them the runtime writes the same amount of text for both.
+        for record in records:
+            for key in [key for key, value in record.items() if value is None]:
+                del record[key]
+        return {"issues": records}
 
     def submit_event(_: Connection, params: Json) -> Json:
         url, headers = store(params["dsn"])

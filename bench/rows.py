@@ -88,13 +88,14 @@ class Bench:
         self._fingerprints: dict[tuple[str, int], floor.Fingerprint] = {}
 
     def rows(self) -> Iterator[Row]:
-        base, sizes = self._server.base, [full // self._divisor for full in (ISSUES, EVENTS, SUBMITTED, DISTANT_ISSUES)]
+        server, sizes = self._server, [full // self._divisor for full in (ISSUES, EVENTS, DISTANT_ISSUES, SUBMITTED)]
         yield from self._run_rows(*sizes[:2])
-        yield self._http_row(f"{sizes[0]:,} issues, HTTP mode", 2.0, issues, base, sizes[0])
-        yield self._http_row(f"{sizes[1]:,} full events of 40 KB, HTTP mode", 2.0, events, base, sizes[1])
-        yield self._submit_row(sizes[2], NAIVE_SUBMITTED // self._divisor)
-        name = f"{sizes[3]:,} issues, {1000 * LATENCY:.0f} ms per response, TLS, HTTP mode"
-        yield self._http_row(name, 1.2, issues, self._server.distant, sizes[3], self._server.authority)
+        yield Row(f"{sizes[0]:,} issues, HTTP mode", 2.0, self._http_lists(issues, server.base, sizes[0]))
+        yield Row(f"{sizes[1]:,} full events of 40 KB, HTTP mode", 2.0, self._http_lists(events, server.base, sizes[1]))
+        results = self._http_lists(issues, server.distant, sizes[2], server.authority)
+        yield Row(f"{sizes[2]:,} issues, {1000 * LATENCY:.0f} ms per response, TLS, HTTP mode", 1.2, results)
+        results = self._submissions(sizes[3], NAIVE_SUBMITTED // self._divisor)
+        yield Row(f"{sizes[3]:,} events submitted by {CALLERS} callers, HTTP mode, per event", 1.5, results)
 
     def _run_rows(self, size: int, full_events: int) -> Iterator[Row]:
         """The rows of `run`: the start, a large list, and the memory and growth of lists beyond the start."""
@@ -115,25 +116,22 @@ class Bench:
         results = measure(growing, self._rounds)
         yield from growth(f"{sizes[LARGE]:,} full events to {sizes[PLUGIN]:,}", beyond(results, cold[PLUGIN]))
 
-    def _http_row(
-        self, name: str, target: float, make: Callable[[str, int], Listing], base: str, size: int, authority: str = ""
-    ) -> Row:
+    def _http_lists(self, make: Callable[[str, int], Listing], base: str, size: int, authority: str = "") -> Results:
         context, listing, short = get_context("spawn"), make(base, size), make(base, 1)
         with self._started(PLUGIN, NAIVE, authority=authority) as modes, ProcessPoolExecutor(1, context) as pool:
             contenders = {mode: partial(self._http, modes[mode]) for mode in modes}
             contenders[FLOOR] = partial(self._fetch, pool, authority)
             measure({name: partial(contender, short) for name, contender in contenders.items()}, 1)
             full = {name: partial(contender, listing) for name, contender in contenders.items()}
-            return Row(name, target, measure(full, self._rounds))
+            return measure(full, self._rounds)
 
-    def _submit_row(self, size: int, naive_size: int) -> Row:
+    def _submissions(self, size: int, naive_size: int) -> Results:
         made = [data.outgoing_event(number) for number in range(size)]
         share = {PLUGIN: made, FLOOR: made, NAIVE: made[:naive_size]}
         with self._started(*share, threads=CALLERS) as modes:
             measure({name: partial(self._submit, modes[name], made[:CALLERS]) for name in share}, 1)
             contenders = {name: partial(self._submit, modes[name], share[name]) for name in share}
-            results = measure(contenders, self._rounds)
-        return Row(f"{len(made):,} events submitted by {CALLERS} callers, HTTP mode, per event", 1.5, results)
+            return measure(contenders, self._rounds)
 
     def _run(self, command: str, listing: Listing) -> Sample:
         seconds, memory, output = run_step(self._commands[command], listing.message)
