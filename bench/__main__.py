@@ -6,6 +6,7 @@ It exits with 0 whether or not the targets are reached, and with 1 if a contende
 import argparse
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -14,7 +15,7 @@ from bench.rows import EVENTS, FOUR, ISSUES, LATENCY, Bench, Row
 from testing.checks import CheckFailed
 from testing.plugin import ROOT
 
-HEADINGS = ("Step", "Plugin", "Floor", "Usual way", "Plugin to floor", "Target", "Usual way to plugin", "Reached")
+HEADINGS = ("Step", "Plugin", "Floor", "Usual way", "To floor", "CPU time", "Target", "Usual way to plugin", "Reached")
 
 
 def main() -> int:
@@ -43,11 +44,12 @@ def cells(row: Row) -> tuple[str, ...]:
     samples = [row.results[name] for name in row.contenders]
     values = [[sample.memory if row.is_memory else sample.seconds for sample in taken] for taken in samples]
     medians = [f"{median(taken):.0f} MiB" if row.is_memory else f"{median(taken):#.3g} s" for taken in values]
-    plugin, floor, *usual = values
-    to_floor, to_plugin = ratios(plugin, floor), [ratios(taken, plugin) for taken in usual]
+    to_floor, cpu = ratios(*values[:2]), ratios(*([sample.cpu for sample in taken] for taken in samples[:2]))
+    to_plugin = [ratios(taken, values[0]) for taken in values[2:]]
     is_reached = round(median(to_floor), 2) <= row.target and all(round(median(taken), 2) > 1 for taken in to_plugin)
-    compared = (spread(to_floor), f"at most {row.target:g}x", *map(spread, to_plugin), "yes" if is_reached else "no")
-    return (row.name, *medians, *compared) if usual else (row.name, *medians, "", *compared[:2], "", *compared[2:])
+    columns = [medians[:2], medians[2:] or [""], [spread(to_floor)], ["" if row.is_memory else f"{median(cpu):.2f}x"]]
+    columns += [[f"at most {row.target:g}x"], list(map(spread, to_plugin)) or [""], ["yes" if is_reached else "no"]]
+    return (row.name, *chain.from_iterable(columns))
 
 
 def ratios(taken: list[float], others: list[float]) -> list[float]:

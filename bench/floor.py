@@ -44,11 +44,11 @@ def fetch(url: str, authority: str = "") -> Records:
         page = f"{url}&cursor=" + following.rpartition('cursor="')[2].partition('"')[0]
 
 
-def measure(url: str, authority: str) -> tuple[float, Fingerprint]:
-    """Read a list. Return the seconds that it took, and the fingerprint of its records."""
-    started = time.perf_counter()
+def measure(url: str, authority: str) -> tuple[float, float, Fingerprint]:
+    """Read a list. Return the seconds and CPU seconds that it took, and the fingerprint of its records."""
+    started, began = time.perf_counter(), time.process_time()
     records = fetch(url, authority)
-    return time.perf_counter() - started, fingerprint(records)
+    return time.perf_counter() - started, time.process_time() - began, fingerprint(records)
 
 
 def fingerprint(records: Records) -> Fingerprint:

@@ -12,16 +12,26 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
 import trustme
 
 from testing.checks import check
 from testing.plugin import ENVIRONMENT, Json, PluginServer
+from testing.processes import process_tree
 
 STEP_SECONDS = 600
 LAUNCHER = Path(__file__).with_name("launcher.py")
 # The image sets neither of these two, which slow down a start. All traffic is on loopback.
 _UNSET = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 _NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+class Sample(NamedTuple):
+    """The measurement of a step. Memory is its peak in MiB, where that is measured."""
+
+    seconds: float
+    cpu: float
+    memory: float = 0.0
 
 
 class Command(NamedTuple):
@@ -42,8 +52,8 @@ def commands(root: Path) -> dict[str, Command]:
     return found
 
 
-def run_step(command: Command, message: bytes) -> tuple[float, float, Json]:
-    """Run a step in a process. Return the seconds from its start to its end, its peak memory in MiB, and the output."""
+def run_step(command: Command, message: bytes) -> tuple[Sample, Json]:
+    """Run a step in a process, and measure it from its start to its end. Return the output too."""
     process = subprocess.run(
         [sys.executable, "-I", "-S", LAUNCHER, *command.argv, "run"],
         input=message,
@@ -52,9 +62,9 @@ def run_step(command: Command, message: bytes) -> tuple[float, float, Json]:
         timeout=STEP_SECONDS,
         check=False,
     )
-    seconds, peak = process.stderr.splitlines()[-1].split()
+    seconds, cpu, peak = map(float, process.stderr.splitlines()[-1].split())
     # The runtime prints its log before the answer, which is the last line.
-    return float(seconds), int(peak) / 1024, _output(process.stdout.rstrip().rpartition(b"\n")[2])
+    return Sample(seconds, cpu, peak / 1024), _output(process.stdout.rstrip().rpartition(b"\n")[2])
 
 
 class HttpMode(PluginServer):
@@ -66,6 +76,11 @@ class HttpMode(PluginServer):
     def __init__(self, command: Command, authority: str = "", threads: int = 4) -> None:
         environment = command.environment | {"REQUESTS_CA_BUNDLE": authority}
         super().__init__(command.argv, ("--threads_per_worker", str(threads)), environment)
+
+    def cpu(self) -> float:
+        """The CPU seconds of the plugin so far."""
+        times = [psutil.Process(pid).cpu_times() for pid in process_tree(self.pid)]
+        return sum(taken.user + taken.system for taken in times)
 
     def run_steps(self, action: str, messages: list[bytes]) -> tuple[float, list[Json]]:
         """Run steps over one connection. Return the seconds until the end of the last response, and the outputs."""

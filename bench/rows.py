@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from bench import data, floor
-from bench.processes import Command, HttpMode, Server, run_step
+from bench.processes import Command, HttpMode, Sample, Server, run_step
 from testing.checks import check
 from testing.plugin import Json, action_message
 
@@ -26,13 +26,6 @@ EVENTS = SUBMITTED = DISTANT_ISSUES = 2_000
 NAIVE_SUBMITTED = 100
 # The contenders. The large one is the plugin with four times the work.
 PLUGIN, FLOOR, NAIVE, LARGE = "plugin", "floor", "naive", "large"
-
-
-class Sample(NamedTuple):
-    """Seconds, and peak memory in MiB where it is measured."""
-
-    seconds: float
-    memory: float = 0.0
 
 
 Results = dict[str, list[Sample]]
@@ -134,19 +127,21 @@ class Bench:
             return measure(contenders, self._rounds)
 
     def _run(self, command: str, listing: Listing) -> Sample:
-        seconds, memory, output = run_step(self._commands[command], listing.message)
+        sample, output = run_step(self._commands[command], listing.message)
         self._verify(listing, floor.fingerprint(output[listing.key]))
-        return Sample(seconds, memory)
+        return sample
 
     def _http(self, mode: HttpMode, listing: Listing) -> Sample:
+        began = mode.cpu()
         seconds, (output,) = mode.run_steps(listing.action, [listing.message])
+        cpu = mode.cpu() - began
         self._verify(listing, floor.fingerprint(output[listing.key]))
-        return Sample(seconds)
+        return Sample(seconds, cpu)
 
     def _fetch(self, pool: ProcessPoolExecutor, authority: str, listing: Listing) -> Sample:
-        seconds, fingerprint = pool.submit(floor.measure, listing.url, authority).result()
+        seconds, cpu, fingerprint = pool.submit(floor.measure, listing.url, authority).result()
         self._verify(listing, fingerprint)
-        return Sample(seconds)
+        return Sample(seconds, cpu)
 
     def _verify(self, listing: Listing, fingerprint: floor.Fingerprint) -> None:
         """Check that a list is complete, took no needless request, and is the same as that of every other contender."""
@@ -159,11 +154,11 @@ class Bench:
         base = self._server.base
         dsn = f"{base.replace('://', f'://{data.PUBLIC_KEY}@')}/7"
         messages = [message("submit_event", {"dsn": dsn, "event_json": event}, base) for event in made]
-        started = time.perf_counter()
+        started, began = time.perf_counter(), mode.cpu()
         with ThreadPoolExecutor(CALLERS) as callers:
             shares = [messages[first::CALLERS] for first in range(CALLERS)]
             results = list(callers.map(partial(mode.run_steps, "submit_event"), shares))
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, mode.cpu() - began
         identities = {output["id"] for _, outputs in results for output in outputs}
         requests, received = self._server.counts()
         check(
@@ -171,7 +166,7 @@ class Bench:
         )
         # JSON may be written without blanks, but not without content.
         check(received > 0.9 * sum(len(orjson.dumps(event)) for event in made), f"only {received} bytes were sent")
-        return Sample(seconds / len(made))
+        return Sample(seconds / len(made), cpu / len(made))
 
     @contextmanager
     def _started(self, *names: str, **options: Any) -> Iterator[dict[str, HttpMode]]:
@@ -193,10 +188,10 @@ def measure(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> Resu
 
 
 def beyond(results: Results, start: list[Sample]) -> Results:
-    """Subtract the median time and memory of a start."""
-    seconds, memory = map(median, zip(*start, strict=True))
+    """Subtract the medians of a start."""
+    medians = list(map(median, zip(*start, strict=True)))
     return {
-        name: [Sample(sample.seconds - seconds, sample.memory - memory) for sample in samples]
+        name: [Sample(*(taken - value for taken, value in zip(sample, medians, strict=True))) for sample in samples]
         for name, samples in results.items()
     }
 
