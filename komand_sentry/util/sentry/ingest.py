@@ -8,10 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from komand_sentry.util.coerce import Schema
 from komand_sentry.util.errors.exceptions import BY_STATUS, ResponseError
-from komand_sentry.util.errors.factory import ErrorContext, ingestion_error, invalid_input, unexpected_response
+from komand_sentry.util.errors.factory import (
+    ErrorContext,
+    ingestion_error,
+    invalid_input,
+    unexpected_ingestion_response,
+)
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.errors.server_message import server_message
 from komand_sentry.util.http.client import RetryingClient
@@ -31,6 +37,7 @@ from komand_sentry.util.sentry.event_payload import (
     to_valid_event,
     with_id_and_timestamp,
 )
+from komand_sentry.util.sentry.server import is_saas_host
 
 # https://docs.sentry.io/concepts/data-management/size-limits/
 MAX_EVENT_BYTES = 1024 * 1024
@@ -92,7 +99,8 @@ class Ingest:
             "X-Sentry-Auth": dsn.auth_header(version, USER_AGENT, int(outgoing.sent_at.timestamp())),
         }
         response = self._send(http, dsn, headers, outgoing)
-        return _stored_id(response, outgoing, secrets)
+        is_saas = is_saas_host(urlsplit(dsn.base).hostname or "")
+        return _stored_id(response, outgoing, secrets, is_saas)
 
     def _send(self, http: RetryingClient, dsn: DSN, headers: dict[str, str], event: OutgoingEvent) -> Response:
         def post(url: str, content_type: str, body: bytes) -> Response:
