@@ -149,7 +149,7 @@ class Sandbox:
         record: bool = True,
         *,
         faults: Faults | None = None,
-        ties: Literal["stable", "shuffled"] = "stable",
+        ties: Literal["stable", "shuffled"] = "shuffled",
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.faults = faults or Faults(0.0)

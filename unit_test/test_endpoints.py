@@ -6,26 +6,29 @@ import unittest
 from typing import ClassVar
 from unittest import mock
 
-from komand_sentry.util.errors.exceptions import Forbidden, Gone, InvalidInput, NotFound, ResponseError
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.util.errors.exceptions import Forbidden, Gone, InvalidInput, NotFound
 from testing.plugin import Json
-from testing.scripted_server import Answer, ScriptedServer
+from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
 
 NOT_FOUND = Answer(404, b'{"detail": "The requested resource does not exist"}')
 ROUTE_MISSING = Answer(404)
 GONE = Answer(410, b'{"message": "This API no longer exists."}', {"X-Sentry-Deprecation-Date": "2026-08-01T00:00:00Z"})
-EVENTS = Answer(body=b'[{"eventID": "1"}]')
-ISSUE = Answer(body=b'{"id": "5"}')
+EVENTS = Answer(body=b'[{"eventID": "1"}]', headers=LAST_PAGE)
+ISSUE = Answer(body=b'{"id": "5", "hasSeen": true}')
 FORBIDDEN = Answer(403, b'{"detail": "You do not have permission to perform this action."}')
 
 PLAIN = "/api/0/issues/5/events/"
 ACME = "/api/0/organizations/acme/issues/5/events/"
-BRAVO = "/api/0/organizations/bravo/issues/5/events/"
+ACME_ISSUE = "/api/0/organizations/acme/issues/5/"
+BRAVO_ISSUE = "/api/0/organizations/bravo/issues/5/"
 ORGANIZATIONS = "/api/0/organizations/"
 
 
 def organizations(*slugs: str) -> Answer:
-    return Answer(body=json.dumps([{"slug": slug} for slug in slugs]).encode())
+    return Answer(body=json.dumps([{"slug": slug} for slug in slugs]).encode(), headers=LAST_PAGE)
 
 
 def list_events(*script: tuple[str, Answer], **params: object) -> Json:
@@ -113,7 +116,8 @@ class TestIssueEndpoint(unittest.TestCase):
                 output = list_events(
                     (PLAIN, first),
                     (ORGANIZATIONS, organizations("bravo", "..", "acme")),
-                    (BRAVO, NOT_FOUND),
+                    (BRAVO_ISSUE, NOT_FOUND),
+                    (ACME_ISSUE, ISSUE),
                     (ACME, EVENTS),
                 )
                 self.assertEqual(len(output["events"]), 1)
@@ -125,8 +129,9 @@ class TestIssueEndpoint(unittest.TestCase):
         output = list_events(
             (PLAIN, NOT_FOUND),
             (ORGANIZATIONS, organizations("acme")),
+            (ACME_ISSUE, ISSUE),
             (ACME, first),
-            (ACME, Answer(body=b'[{"eventID": "2"}]')),
+            (ACME, Answer(body=b'[{"eventID": "2"}]', headers=LAST_PAGE)),
         )
         self.assertEqual([event["eventID"] for event in output["events"]], ["1", "2"])
 
@@ -135,31 +140,36 @@ class TestIssueEndpoint(unittest.TestCase):
             for others in (
                 [(ORGANIZATIONS, FORBIDDEN)],
                 [(ORGANIZATIONS, organizations())],
-                [(ORGANIZATIONS, organizations("acme", "bravo")), (ACME, NOT_FOUND), (BRAVO, FORBIDDEN)],
+                [(ORGANIZATIONS, organizations("acme", "bravo")), (ACME_ISSUE, NOT_FOUND), (BRAVO_ISSUE, FORBIDDEN)],
             ):
                 with self.subTest(error, others=len(others)), self.assertRaises(error) as caught:
                     list_events((PLAIN, first), *others)
                 self.assertIn("organization_slug", caught.exception.assistance)
 
     def test_reports_a_failure_in_an_organization_unless_another_has_the_issue(self) -> None:
-        for failure in (Answer(500), Answer(401, b'{"detail": {"code": "sso-required"}}')):
-            search = (PLAIN, NOT_FOUND), (ORGANIZATIONS, organizations("acme", "bravo")), (ACME, failure)
+        for failure, reason in (
+            (Answer(500), "failed on issue 5 (500)"),
+            (Answer(401, b'{"detail": {"code": "sso-required"}}'), "requires single sign-on (401)"),
+        ):
+            search = (PLAIN, NOT_FOUND), (ORGANIZATIONS, organizations("acme", "bravo")), (ACME_ISSUE, failure)
             with self.subTest(failure.status):
-                self.assertEqual(len(list_events(*search, (BRAVO, EVENTS))["events"]), 1)
-                with self.assertRaises(ResponseError) as caught:
-                    list_events(*search, (BRAVO, NOT_FOUND))
-                self.assertEqual(caught.exception.status_code, failure.status)
+                output = list_events(*search, (BRAVO_ISSUE, ISSUE), (BRAVO_ISSUE + "events/", EVENTS))
+                self.assertEqual(len(output["events"]), 1)
+                with self.assertRaises(PluginException) as caught:
+                    list_events(*search, (BRAVO_ISSUE, NOT_FOUND))
+                self.assertIn("Issue 5 cannot be identified: acme could not be checked", caught.exception.cause)
+                self.assertIn("organization_slug", caught.exception.assistance)
+                self.assertIn(reason, caught.exception.assistance)
 
     def test_updates_an_issue_only_if_one_organization_has_it(self) -> None:
-        number, acme, bravo = (
-            f"/api/0/{path}issues/5/" for path in ("", "organizations/acme/", "organizations/bravo/")
-        )
+        number = "/api/0/issues/5/"
         search = [("PUT", number, NOT_FOUND), ("GET", ORGANIZATIONS, organizations("acme", "bravo"))]
         changes = {"issue_id": "5", "hasSeen": True}
-        script = [*search, ("GET", acme, NOT_FOUND), ("GET", bravo, ISSUE), ("PUT", bravo, ISSUE)]
+        found = [("GET", ACME_ISSUE, NOT_FOUND), ("GET", BRAVO_ISSUE, ISSUE)]
+        script = [*search, *found, ("PUT", BRAVO_ISSUE, ISSUE)]
         with ScriptedServer(*script) as server:
             run_action("update_issue", connection_to(server.base), changes)
-        script = [*search, ("GET", acme, ISSUE), ("GET", bravo, ISSUE)]
+        script = [*search, ("GET", ACME_ISSUE, ISSUE), ("GET", BRAVO_ISSUE, ISSUE)]
         with ScriptedServer(*script) as server, self.assertRaises(InvalidInput) as caught:
             run_action("update_issue", connection_to(server.base), changes)
         self.assertIn("in each of the organizations acme, bravo", caught.exception.cause)
@@ -167,7 +177,7 @@ class TestIssueEndpoint(unittest.TestCase):
     def test_searches_after_a_403_only_on_sentry_saas_whose_regions_use_the_same_numbers(self) -> None:
         with self.assertRaises(Forbidden):
             list_events((PLAIN, FORBIDDEN))
-        script = ((PLAIN, FORBIDDEN), (ORGANIZATIONS, organizations("acme")), (ACME, EVENTS))
+        script = ((PLAIN, FORBIDDEN), (ORGANIZATIONS, organizations("acme")), (ACME_ISSUE, ISSUE), (ACME, EVENTS))
         with ScriptedServer(*(("GET", path, answer) for path, answer in script)) as proxy:
             environment = {"HTTP_PROXY": proxy.base, "http_proxy": proxy.base, "NO_PROXY": "", "no_proxy": ""}
             with mock.patch.dict(os.environ, environment):
@@ -175,11 +185,16 @@ class TestIssueEndpoint(unittest.TestCase):
         self.assertEqual(len(output["events"]), 1)
 
     def test_an_update_uses_the_same_endpoints_and_sends_the_same_body(self) -> None:
-        number, acme = "/api/0/issues/5/", "/api/0/organizations/acme/issues/5/"
+        number = "/api/0/issues/5/"
+        confirmed = Answer(body=b'{"id": "5", "permalink": "https://sentry.example.com/acme/pump-station/issues/5/"}')
+        search = [("PUT", number, GONE), ("GET", ORGANIZATIONS, organizations("acme")), ("GET", ACME_ISSUE, ISSUE)]
         for params, script in (
-            ({"organization_slug": "acme"}, [("PUT", acme, ISSUE)]),
-            ({"organization_slug": "acme"}, [("PUT", acme, ROUTE_MISSING), ("PUT", number, ISSUE)]),
-            ({}, [("PUT", number, GONE), ("GET", ORGANIZATIONS, organizations("acme")), ("PUT", acme, ISSUE)]),
+            ({"organization_slug": "acme"}, [("PUT", ACME_ISSUE, ISSUE)]),
+            (
+                {"organization_slug": "acme"},
+                [("PUT", ACME_ISSUE, ROUTE_MISSING), ("GET", number, confirmed), ("PUT", number, ISSUE)],
+            ),
+            ({}, [*search, ("PUT", ACME_ISSUE, ISSUE)]),
         ):
             with self.subTest(params, requests=len(script)), ScriptedServer(*script) as server:
                 changes = {"issue_id": "5", "hasSeen": True, **params}
@@ -246,11 +261,14 @@ class TestSandbox(SandboxTestCase):
 
     def test_both_endpoints_return_the_same_issues(self) -> None:
         self.submit({"message": "Listed by both"})
-        by_project = self.issues(statsPeriod="24h", sort="new")
+        self.submit({"message": "Listed by both, too"})
+        by_project = {issue["id"]: issue for issue in self.issues(statsPeriod="24h", sort="new")}
         # No server has this path, so the response is the one of a server without the endpoint of the project.
-        missing = ("projects", "acme", "pump-station", "issues", "missing")
-        with mock.patch("komand_sentry.util.sentry.endpoints.project_issues_path", return_value=missing):
-            by_organization = self.issues(statsPeriod="24h", sort="new")
+        missing = ("projects", "acme", "pump-station", "missing")
+        with mock.patch("komand_sentry.util.sentry.endpoints.project_path", return_value=missing):
+            by_organization = {issue["id"]: issue for issue in self.issues(statsPeriod="24h", sort="new")}
         self.assertEqual(self.sandbox.requests[-1].path, "/api/0/organizations/acme/issues/")
-        for one, other in zip(by_project, by_organization, strict=True):
-            self.assertEqual(one, {key: other[key] for key in one})
+        self.assertGreaterEqual(len(by_project), 2)
+        self.assertEqual(by_project.keys(), by_organization.keys())
+        for number, issue in by_project.items():
+            self.assertEqual(issue, {key: by_organization[number][key] for key in issue})

@@ -17,7 +17,8 @@ from komand_sentry.util.http.time_budget import TimeBudget
 from komand_sentry.util.http.transport import Transport
 from komand_sentry.util.sentry.event_cursor import EventCursor
 from komand_sentry.util.sentry.events import EVENTS
-from komand_sentry.util.sentry.pagination import Page, PageRange, Record, RecordList, read_list
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import Page, PageRange, RecordList, read_list
 from testing.fake_clock import FakeClock
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
