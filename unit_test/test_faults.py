@@ -194,7 +194,12 @@ FAULTS: tuple[Fault, ...] = (
     final("bomb in a redirect", Answer(play=faults.bomb(2 * MAX_BODY_BYTES, location="/api/0/")), TOO_LARGE),
     final("endless body", Answer(play=faults.endless_body), TOO_LARGE),
     final("endless chunk size", Answer(play=faults.endless_chunk_size), TOO_LARGE),
-    final("too many JSON values", Answer(body=b"[" + b"{}," * MAX_JSON_VALUES + b"{}]"), TOO_LARGE, submit_cause=NOT_SENTRY),
+    final(
+        "too many JSON values",
+        Answer(body=b"[" + b"{}," * MAX_JSON_VALUES + b"{}]"),
+        TOO_LARGE,
+        submit_cause=NOT_SENTRY,
+    ),
     final("trickled body", Answer(play=faults.trickled_body), "did not respond in time", timeout=SLOW),
     final("trickled headers", Answer(play=faults.trickled_headers), "did not respond in time", timeout=SLOW),
     final("silence", Answer(play=faults.silence), "did not respond in time", timeout=SLOW),
