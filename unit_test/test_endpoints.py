@@ -1,5 +1,6 @@
 """Which endpoints are used for an issue and for the issues of a project, on servers of all versions and regions."""
 
+import itertools
 import json
 import os
 import unittest
@@ -8,7 +9,15 @@ from unittest import mock
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import Forbidden, Gone, InvalidInput, NotFound
+from komand_sentry.util.errors.exceptions import (
+    BadRequest,
+    Forbidden,
+    Gone,
+    InvalidInput,
+    NotFound,
+    ResponseError,
+    ServerFailed,
+)
 from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
@@ -26,9 +35,15 @@ ACME_ISSUE = "/api/0/organizations/acme/issues/5/"
 BRAVO_ISSUE = "/api/0/organizations/bravo/issues/5/"
 ORGANIZATIONS = "/api/0/organizations/"
 
+WEB_PAGE = Answer(200, b"<!DOCTYPE html><title>Sentry</title>", {"Content-Type": "text/html"})
+
 
 def organizations(*slugs: str) -> Answer:
     return Answer(body=json.dumps([{"slug": slug} for slug in slugs]).encode(), headers=LAST_PAGE)
+
+
+def next_page(cursor: str) -> dict[str, str]:
+    return {"Link": f'<http://h.example/>; rel="next"; results="true"; cursor="{cursor}"'}
 
 
 def list_events(*script: tuple[str, Answer], **params: object) -> Json:
@@ -95,6 +110,15 @@ class TestIssueEndpoint(unittest.TestCase):
                 list_events((issue, ROUTE_MISSING), (short, answer), issue_id="PUMP-1K", organization_slug="acme")
             self.assertIn("no issue PUMP-1K", caught.exception.cause)
 
+    def test_a_server_without_short_ids_needs_the_number(self) -> None:
+        issue = "/api/0/organizations/acme/issues/PUMP-1K/events/"
+        short = "/api/0/organizations/acme/shortids/PUMP-1K/"
+        for missing in (ROUTE_MISSING, GONE, WEB_PAGE):
+            with self.subTest(missing.status), self.assertRaises(InvalidInput) as caught:
+                list_events((issue, missing), (short, missing), issue_id="PUMP-1K", organization_slug="acme")
+            self.assertIn("does not find issues by short ID, such as PUMP-1K", caught.exception.cause)
+            self.assertIn("numeric ID", caught.exception.assistance)
+
     def test_a_short_id_needs_an_organization_unless_the_token_sees_only_one(self) -> None:
         issue = "/api/0/organizations/acme/issues/PUMP-1K/events/"
         output = list_events((ORGANIZATIONS, organizations("acme")), (issue, EVENTS), issue_id="PUMP-1K")
@@ -124,8 +148,7 @@ class TestIssueEndpoint(unittest.TestCase):
             self.assertIn("set organization_slug to skip this", "".join(logs.output))
 
     def test_reads_all_pages_from_the_endpoint_that_was_found(self) -> None:
-        link = {"Link": '<http://h/>; rel="next"; results="true"; cursor="0:100:0"'}
-        first = Answer(body=EVENTS.body, headers=link)
+        first = Answer(body=EVENTS.body, headers=next_page("0:100:0"))
         output = list_events(
             (PLAIN, NOT_FOUND),
             (ORGANIZATIONS, organizations("acme")),
@@ -138,13 +161,19 @@ class TestIssueEndpoint(unittest.TestCase):
     def test_reports_the_first_error_if_no_organization_has_the_issue(self) -> None:
         for first, error in ((NOT_FOUND, NotFound), (GONE, Gone)):
             for others in (
-                [(ORGANIZATIONS, FORBIDDEN)],
                 [(ORGANIZATIONS, organizations())],
                 [(ORGANIZATIONS, organizations("acme", "bravo")), (ACME_ISSUE, NOT_FOUND), (BRAVO_ISSUE, FORBIDDEN)],
             ):
                 with self.subTest(error, others=len(others)), self.assertRaises(error) as caught:
                     list_events((PLAIN, first), *others)
                 self.assertIn("organization_slug", caught.exception.assistance)
+
+    def test_reports_the_first_error_if_the_token_may_not_list_organizations(self) -> None:
+        for first, error in ((NOT_FOUND, NotFound), (GONE, Gone)):
+            with self.subTest(error), self.assertRaises(PluginException) as caught:
+                list_events((PLAIN, first), (ORGANIZATIONS, FORBIDDEN))
+            self.assertIsInstance(caught.exception, error)
+            self.assertIn("organization_slug", caught.exception.assistance)
 
     def test_reports_a_failure_in_an_organization_unless_another_has_the_issue(self) -> None:
         for failure, reason in (
@@ -160,6 +189,40 @@ class TestIssueEndpoint(unittest.TestCase):
                 self.assertIn("Issue 5 cannot be identified: acme could not be checked", caught.exception.cause)
                 self.assertIn("organization_slug", caught.exception.assistance)
                 self.assertIn(reason, caught.exception.assistance)
+
+    def test_reads_five_pages_of_organizations_and_changes_nothing_if_there_are_more(self) -> None:
+        number = "/api/0/issues/5/"
+        pages = [
+            Answer(body=json.dumps([{"slug": f"a{page}"}]).encode(), headers=next_page(f"100:{page}:0"))
+            for page in range(5)
+        ]
+        first = [("PUT", number, NOT_FOUND), *(("GET", ORGANIZATIONS, page) for page in pages)]
+        checks = [("GET", f"/api/0/organizations/a{page}/issues/5/", ISSUE if page else NOT_FOUND) for page in (0, 1)]
+        checks += [("GET", f"/api/0/organizations/a{page}/issues/5/", NOT_FOUND) for page in (2, 3, 4)]
+        with ScriptedServer(*first, *checks) as server, self.assertRaises(InvalidInput) as caught:
+            run_action("update_issue", connection_to(server.base), {"issue_id": "5", "hasSeen": True})
+        self.assertIn("further organizations could not be checked", caught.exception.cause)
+        cursors = [dict(received.params).get("cursor") for received in server.received[1:6]]
+        self.assertEqual(cursors, [None, "100:0:0", "100:1:0", "100:2:0", "100:3:0"])
+
+    def test_a_page_of_the_web_interface_is_a_missing_route(self) -> None:
+        output = list_events((ACME, WEB_PAGE), (PLAIN, EVENTS), organization_slug="acme")
+        self.assertEqual(len(output["events"]), 1)
+        search = (PLAIN, WEB_PAGE), (ORGANIZATIONS, organizations("acme")), (ACME_ISSUE, ISSUE), (ACME, EVENTS)
+        self.assertEqual(len(list_events(*search)["events"]), 1)
+
+    def test_an_update_is_not_confirmed_by_an_issue_that_the_server_does_not_show(self) -> None:
+        for first, second in itertools.product((ROUTE_MISSING, WEB_PAGE, GONE), (NOT_FOUND, FORBIDDEN, GONE, WEB_PAGE)):
+            script = (("PUT", ACME_ISSUE, first), ("GET", "/api/0/issues/5/", second))
+            with (
+                self.subTest(first=first.status, second=second.status),
+                ScriptedServer(*script) as server,
+                self.assertRaises(ResponseError) as caught,
+            ):
+                changes = {"issue_id": "5", "organization_slug": "acme", "hasSeen": True}
+                run_action("update_issue", connection_to(server.base), changes)
+            self.assertEqual(caught.exception.status_code, first.status)
+            self.assertIn("issue 5 of organization acme", caught.exception.cause)
 
     def test_updates_an_issue_only_if_one_organization_has_it(self) -> None:
         number = "/api/0/issues/5/"
@@ -208,11 +271,10 @@ class TestProjectIssuesEndpoint(unittest.TestCase):
     SLUGS: ClassVar[Json] = {"organization_slug": "acme", "project_slug": "pump"}
 
     def test_uses_the_organization_if_the_server_lacks_the_endpoint_of_the_project(self) -> None:
-        link = {"Link": '<http://h/>; rel="next"; results="true"; cursor="1:0:0"'}
-        for first in (GONE, ROUTE_MISSING):
+        for first in (GONE, ROUTE_MISSING, WEB_PAGE):
             script = (
                 ("GET", self.PROJECT, first),
-                ("GET", self.ORGANIZATION, Answer(body=b'[{"id": "1"}]', headers=link)),
+                ("GET", self.ORGANIZATION, Answer(body=b'[{"id": "1"}]', headers=next_page("1:0:0"))),
                 ("GET", self.ORGANIZATION, Answer(body=b'[{"id": "2"}]')),
             )
             with self.subTest(first.status), ScriptedServer(*script) as server:
@@ -240,6 +302,39 @@ class TestProjectIssuesEndpoint(unittest.TestCase):
         script = (("GET", self.PROJECT, GONE), ("GET", self.ORGANIZATION, ROUTE_MISSING))
         with ScriptedServer(*script) as server, self.assertRaises(Gone):
             run_action("list_project_issues", connection_to(server.base), self.SLUGS)
+
+    def test_a_failure_with_a_sort_is_only_explained_if_the_organization_refuses_the_sort(self) -> None:
+        failed = Answer(500, b'{"detail": "Internal Error"}')
+        refused = Answer(400, b'{"detail": "Sort key \'trends\' not supported."}')
+        for second, error, word in (
+            (refused, BadRequest, "trends"),
+            (Answer(400, b'{"detail": "no"}'), ServerFailed, "Internal Error"),
+            (failed, ServerFailed, "Internal Error"),
+            (NOT_FOUND, ServerFailed, "Internal Error"),
+            (Answer(body=b"[]", headers=LAST_PAGE), ServerFailed, "Internal Error"),
+        ):
+            script = (("GET", self.PROJECT, failed), ("GET", self.ORGANIZATION, second))
+            with (
+                self.subTest(second.status, body=second.body),
+                ScriptedServer(*script) as server,
+                self.assertRaises(ResponseError) as caught,
+            ):
+                run_action("list_project_issues", connection_to(server.base), {**self.SLUGS, "sort": "trends"})
+            self.assertIsInstance(caught.exception, error)
+            self.assertIn(word, caught.exception.data)
+
+    def test_an_empty_list_of_a_server_that_does_not_show_projects(self) -> None:
+        empty = ("GET", self.PROJECT, Answer(body=b"[]", headers=LAST_PAGE))
+        for second in (ROUTE_MISSING, FORBIDDEN, GONE, WEB_PAGE, Answer(500)):
+            script = (empty, ("GET", "/api/0/projects/acme/pump/", second))
+            with self.subTest(second.status), ScriptedServer(*script) as server:
+                output = run_action("list_project_issues", connection_to(server.base), self.SLUGS)
+                self.assertEqual((output["issues"], output["truncated"]), ([], False))
+
+    def test_an_empty_rest_of_a_list_is_not_checked(self) -> None:
+        with ScriptedServer(("GET", self.PROJECT, Answer(body=b"[]", headers=LAST_PAGE))) as server:
+            output = run_action("list_project_issues", connection_to(server.base), {**self.SLUGS, "cursor": "1:0:0"})
+        self.assertEqual(output["issues"], [])
 
 
 class TestSandbox(SandboxTestCase):
