@@ -210,6 +210,24 @@ class TestWindows(unittest.TestCase):
 
         self.assertIsNone(list_events(Server(), limit=2).next_cursor)
 
+    def test_only_a_repeat_within_the_same_window_shows_that_an_event_was_skipped(self) -> None:
+        def page(numbers: Iterable[int], cursor: str | None) -> Page:
+            time = "2026-08-01T12:00:00Z"
+            return Page([{"eventID": f"{number:032x}", "dateCreated": time} for number in numbers], cursor)
+
+        first, window = range(100), (*range(100, 150), *range(50))
+        for rest, warning in ((range(50, 100), None), (range(100, 150), "repeated")):
+            pages = [page(first, "0:100:0"), page(window, "0:100:0"), page(rest, None)]
+
+            class Server:
+                def fetch(self, _: Params, pages: list[Page] = pages) -> Page:
+                    return pages.pop(0)
+
+            events = list_events(Server())
+            self.assertEqual((len(events.records), pages), (150, []))
+            self.assertEqual(events.truncated, warning is not None)
+            self.assertIn(warning or "None", str(events.warning))
+
 
 class TestSteps(unittest.TestCase):
     @settings(deadline=None)

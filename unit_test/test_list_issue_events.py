@@ -102,6 +102,13 @@ class TestListIssueEvents(SandboxTestCase):
 
 
 class TestRequest(unittest.TestCase):
+    def test_an_empty_rest_of_a_list_is_not_checked(self) -> None:
+        empty = Answer(body=b"[]", headers=LAST_PAGE)
+        with ScriptedServer(("GET", "/api/0/issues/5/events/", empty)) as server:
+            params = {"issue_id": "5", "cursor": "0:100:0"}
+            output = run_action("list_issue_events", connection_to(server.base), params)
+        self.assertEqual((output["events"], output["truncated"]), ([], False))
+
     def test_full_is_sent_only_when_true(self) -> None:
         for given, expected in (
             ({}, [("full", "1"), ("per_page", "100")]),
