@@ -197,6 +197,7 @@ class RecordCollector:
         self._window_ids: set[str] = set()
         self._seen_positions: set[Position] = set()
         self._empty_pages = 0
+        self._is_repeating = False
         self._bytes = 0
         self._values = 0
         self._has_surplus = False
@@ -215,8 +216,8 @@ class RecordCollector:
     @property
     def page_size(self) -> int:
         """How many records to request."""
-        # After a page of repeats, a small page would probably bring only repeats, too.
-        if not self._limit or not self.position or self._empty_pages:
+        # After a page of repeats, a small page would probably have only repeats, too.
+        if not self._limit or not self.position or (self._is_repeating and not self.position.continues_window):
             return PAGE_SIZE
         return min(PAGE_SIZE, self._limit - len(self.records) + self.position.overlap)
 
@@ -235,6 +236,7 @@ class RecordCollector:
             self._window_ids.clear()
         is_new = [self._add_record(self._spec.normalize(record), position) for record in page.records]
         self._empty_pages = 0 if any(is_new) else self._empty_pages + 1
+        self._is_repeating = bool(is_new) and not any(is_new)
         length = max(page.length, len(page.records))
         self.position = position.next(page, self.records, self._has_surplus)
         if self._has_surplus and self.position is None and length <= page_size:
