@@ -1,146 +1,142 @@
-"""The processes that take part, each for the time of a `with` block and ended by its number."""
+"""Start, measure and stop the processes of the benchmark: its server, and the plugins in `run` and in HTTP mode."""
 
 import http.client
 import json
-import os
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import psutil
+import trustme
 
 from testing.checks import check
-from testing.plugin import ENVIRONMENT, LOCAL, ROOT, Json, PluginServer
+from testing.plugin import ENVIRONMENT, Json, PluginServer
 from testing.processes import process_tree
 
 STEP_SECONDS = 600
-# A shell may ask for these, with which each piece of an output is a write of its own and modules are compiled anew each
-# time. The image does neither.
-_NOT_AS_IN_IMAGE = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
-# No request is to leave this machine, and none to go by a proxy that is set for others.
-LOOPBACK = {
-    **{name: value for name, value in ENVIRONMENT.items() if name not in _NOT_AS_IN_IMAGE},
-    "NO_PROXY": "127.0.0.1",
-    "no_proxy": "127.0.0.1",
-}
-NAIVE = (sys.executable, "-c", "from bench.naive import main; main()")
-BARE = (sys.executable, "-c", "from bench.bare import main; main()")
-PLUGIN = LOCAL
+LAUNCHER = Path(__file__).with_name("launcher.py")
+# The image sets neither of these two, which slow down a start. All traffic is on loopback.
+_UNSET = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+_NO_PROXY = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 
-class _Process:
-    """A process that is sent lines and answers each with one."""
+class Sample(NamedTuple):
+    """The measurement of a step. Memory is its peak in MiB, where that is measured."""
 
-    def __init__(self, argv: Sequence[str], environment: dict[str, str] = LOOPBACK) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=ROOT,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._process.terminate()
-        self._process.communicate()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def line(self) -> Any:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
-        check(bool(line), f"the process {self._process.args!r} ended")
-        return json.loads(line)
-
-    def ask(self, question: Any) -> Any:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(question) + "\n")
-        self._process.stdin.flush()
-        return self.line()
+    seconds: float
+    cpu: float
+    memory: float = 0.0
 
 
-class Server(_Process):
-    """What is asked for issues and events: see server.py."""
+class Command(NamedTuple):
+    """How to start a plugin."""
 
-    def __init__(self, *options: str) -> None:
-        super().__init__(["-m", "bench.server", *options])
-        told = self.line()
-        self.base: str = told["base"]
-        self._port: int = told["control"]
-
-    def reset(self, records: int = 0) -> dict[str, int]:
-        """What was asked for since the last time. Lists are from now on so many records long, if any are named."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=STEP_SECONDS)
-        connection.request("GET", f"/control?records={records}")
-        counts: dict[str, int] = json.load(connection.getresponse())
-        connection.close()
-        return counts
+    argv: tuple[str, ...]
+    environment: dict[str, str]
 
 
-class WarmFloor(_Process):
-    """What reads listings with nothing else to do: see floor.py."""
+def commands(root: Path) -> dict[str, Command]:
+    """The plugin in the folder `root`, which runs in the environment there, and those to compare with."""
+    environment = {key: value for key, value in ENVIRONMENT.items() if key not in _UNSET} | _NO_PROXY
+    plugin = (str(root / ".venv/bin/python"), str(root / "bin/komand_sentry"))
+    found = {"plugin": Command(plugin, environment | {"PYTHONPATH": str(root)})}
+    for name, function in (("floor", "bare"), ("naive", "naive")):
+        argv = (sys.executable, "-c", f"from bench.plugins import {function}; {function}()")
+        found[name] = Command(argv, environment | {"PLUGIN_ROOT": str(root)})
+    return found
 
-    def __init__(self) -> None:
-        super().__init__(["-c", "from bench.floor import serve; serve()"])
 
-
-class Launcher(_Process):
-    """Starts other processes: see launcher.py."""
-
-    def __init__(self) -> None:
-        super().__init__(["-S", "-m", "bench.launcher"])
-
-    def run(self, argv: Sequence[str], message: str = "", **environment: str) -> tuple[dict[str, float], str]:
-        """What it took, and what it wrote.
-
-        :raises CheckFailed: it failed
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            given, out, err = (Path(folder, name) for name in ("in", "out", "err"))
-            given.write_text(message, encoding="utf-8")
-            files = {"stdin": str(given), "stdout": str(out), "stderr": str(err)}
-            took = self.ask({"argv": list(argv), "env": {**LOOPBACK, **environment}, **files})
-            check(took["status"] == 0, f"{argv} failed: {err.read_text(errors='replace')[-2000:]}")
-            return took, out.read_text(encoding="utf-8")
+def run_step(command: Command, message: bytes) -> tuple[Sample, Json]:
+    """Run a step in a process, and measure it from its start to its end. Return the output too."""
+    process = subprocess.run(
+        [sys.executable, "-I", "-S", LAUNCHER, *command.argv, "run"],
+        input=message,
+        capture_output=True,
+        env=command.environment,
+        timeout=STEP_SECONDS,
+        check=False,
+    )
+    seconds, cpu, peak = map(float, process.stderr.splitlines()[-1].split())
+    # The runtime prints its log before the answer, which is the last line.
+    return Sample(seconds, cpu, peak / 1024), _output(process.stdout.rstrip().rpartition(b"\n")[2])
 
 
 class HttpMode(PluginServer):
-    """A plugin in the runtime's HTTP mode. `worker` is the process that does the work."""
+    """A plugin in HTTP mode, for the time of a `with` block.
 
-    def __init__(self, argv: Sequence[str], threads: int = 4, **environment: str) -> None:
-        super().__init__(argv, ("--threads_per_worker", str(threads)), {**LOOPBACK, **environment})
+    :param authority: file with the certificate authority to trust
+    """
 
-    def __enter__(self) -> Self:
-        super().__enter__()
-        (self.worker,) = [member for member in process_tree(self.pid) if member != self.pid]
-        return self
+    def __init__(self, command: Command, authority: str = "", threads: int = 4) -> None:
+        environment = command.environment | {"REQUESTS_CA_BUNDLE": authority}
+        super().__init__(command.argv, ("--threads_per_worker", str(threads)), environment)
 
-    def close(self) -> None:
-        """At once: it has nothing to lose, and to end as it should takes it a second."""
-        for pid in process_tree(self.pid) if self._process.poll() is None else ():
-            os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+    def cpu(self) -> float:
+        """The CPU seconds of the plugin so far."""
+        times = [psutil.Process(pid).cpu_times() for pid in process_tree(self.pid)]
+        return sum(taken.user + taken.system for taken in times)
 
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.base.removeprefix("http://"), timeout=STEP_SECONDS)
+    def run_steps(self, action: str, messages: list[bytes]) -> tuple[float, list[Json]]:
+        """Run steps over one connection. Return the seconds until the end of the last response, and the outputs."""
+        connection, answers = http.client.HTTPConnection(urlsplit(self.base).netloc, timeout=STEP_SECONDS), []
+        started = time.perf_counter()
+        for message in messages:
+            connection.request("POST", f"/actions/{action}", message, {"Content-Type": "application/json"})
+            answers.append(connection.getresponse().read())
+        seconds = time.perf_counter() - started
+        connection.close()
+        return seconds, [_output(answer) for answer in answers]
 
 
-def post(connection: http.client.HTTPConnection, action: str, message: bytes) -> bytes:
-    """The answer to one step."""
-    connection.request("POST", f"/actions/{action}", message, {"Content-Type": "application/json"})
-    return connection.getresponse().read()
+def _output(answer: bytes) -> Json:
+    """:raises CheckFailed: the step failed"""
+    body: Json = json.loads(answer)["body"] if answer.startswith(b"{") else {"log": answer, "status": "no answer"}
+    check(body["status"] == "ok", f"the step failed: {body['log'][-2000:]!r}")
+    output: Json = body["output"]
+    return output
 
 
-def encoded(message: Json) -> bytes:
-    return json.dumps(message).encode()
+class Server(NamedTuple):
+    """A running bench.server.
+
+    :param distant: the URL that responds over TLS after the latency
+    :param authority: file with the certificate authority to trust there
+    """
+
+    port: int
+    distant: str
+    authority: str
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def counts(self) -> tuple[int, int]:
+        """The number of requests, and of bytes of their bodies, since the last time."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STEP_SECONDS)
+        connection.request("GET", "/counts")
+        requests, received = json.load(connection.getresponse())
+        connection.close()
+        return requests, received
+
+
+@contextmanager
+def started_server(issues: int, events: int, latency: float) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        authority, trusted, own = trustme.CA(), f"{folder}/authority.pem", f"{folder}/certificate.pem"
+        authority.cert_pem.write_to_path(trusted)
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(own)
+        argv = (sys.executable, "-m", "bench.server", str(issues), str(events), own, str(latency))
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+            assert process.stdout
+            try:
+                port, tls_port = json.loads(process.stdout.readline())
+                yield Server(port, f"https://127.0.0.1:{tls_port}", trusted)
+            finally:
+                process.terminate()

@@ -1,293 +1,201 @@
-"""The rows of the table. Each starts what it measures, so that none has the memory of the row before."""
+"""Measure the rows of the table. In each round every contender does the same work, and its result is checked."""
 
-import compileall
-import statistics
-import sys
-import sysconfig
-import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
+from multiprocessing import get_context
+from statistics import median
+from typing import Any, NamedTuple
 
 import orjson
-import trustme
 
-from bench import data, processes
-from bench.contenders import Floor, Http, Listing, Run, Submit, connection_to, events, floor_run, issues, plugin_run
-from bench.lines import FLOOR, NAIVE, PLUGIN, Line, Target, compared
-from bench.measure import Results, Sample, measure, median, ratio, seconds
-from bench.processes import HttpMode, Launcher, Server, WarmFloor
-from testing.plugin import ROOT, action_message
+from bench import data, floor
+from bench.processes import Command, HttpMode, Sample, Server, run_step
+from testing.checks import check
+from testing.plugin import Json, action_message
 
-FLOOR_RUN = (sys.executable, "-c", "from bench.floor import run; run()")
-SENTRY_CLI = Path(sysconfig.get_path("scripts"), "sentry-cli")
-BOTH = (PLUGIN, NAIVE)
-RUNTIME_ALONE = "the runtime alone"
-UNCOLLECTED = "floor without gc"
-LATENCY = 0.05
+PAGE = 100
 CALLERS = 8
-LARGE = 905_000  # which makes an event of some 900 KB
 FOUR = 4
-MOST_GROWTH = 4.2
-# What a process takes beyond its start is lost in the differences between starts where it is less.
-LEAST_OF_START = 0.4
+LATENCY = 0.05
+ISSUES = 10_000
+EVENTS = SUBMITTED = DISTANT_ISSUES = 2_000
+# An event takes the usual way twenty times as long, and is compared by the event.
+NAIVE_SUBMITTED = 100
+# The contenders. The large one is the plugin with four times the work.
+PLUGIN, FLOOR, NAIVE, LARGE = "plugin", "floor", "naive", "large"
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How much is done.
-
-    :param run_growth_rounds: of the growth in `run`, whose time cannot be told in the short form
-    :param naive_submitted: by the naive way, which takes twenty times as long for one and is compared by the event
-    :param growth_events: a quarter of `events`, since with four times as many nothing would be left of ten minutes
-    """
-
-    cold_rounds: int = 15
-    rounds: int = 3
-    growth_rounds: int = 5
-    run_growth_rounds: int = 5
-    issues: int = 10_000
-    events: int = 2_000
-    submitted: int = 2_000
-    naive_submitted: int = 100
-    large: int = 10
-    distant_issues: int = 2_000
-    growth_events: int = 500
+Results = dict[str, list[Sample]]
 
 
-FULL = Scale()
-QUICK = Scale(
-    cold_rounds=3,
-    growth_rounds=2,
-    run_growth_rounds=1,
-    issues=1_000,
-    events=200,
-    submitted=200,
-    naive_submitted=10,
-    large=2,
-    distant_issues=200,
-    growth_events=48,
-)
+class Row(NamedTuple):
+    """What the contenders took, by round. The target is a maximum of the first contender to the second."""
+
+    name: str
+    target: float
+    results: Results
+    is_memory: bool = False
+    contenders: tuple[str, ...] = (PLUGIN, FLOOR, NAIVE)
 
 
-@dataclass
+class Listing(NamedTuple):
+    """A list to read: the action and message for a plugin, the key of its output, and the URL of the first page."""
+
+    records: int
+    action: str
+    message: bytes
+    key: str
+    url: str
+
+
+def issues(base: str, records: int) -> Listing:
+    project, action = f"pump-station-{records}", "list_project_issues"
+    url = f"{base}/api/0/projects/acme/{project}/issues/?query=is%3Aunresolved&statsPeriod=24h&limit={PAGE}"
+    params = {"organization_slug": "acme", "project_slug": project, "statsPeriod": "24h"}
+    return Listing(records, action, message(action, params, base), "issues", url)
+
+
+def events(base: str, records: int) -> Listing:
+    action, url = "list_issue_events", f"{base}/api/0/issues/{records}/events/?full=1&per_page={PAGE}"
+    return Listing(records, action, message(action, {"issue_id": str(records), "full": True}, base), "events", url)
+
+
+def message(action: str, params: Json, base: str) -> bytes:
+    return orjson.dumps(action_message(action, params, {"url": base, "token": {"token": data.TOKEN}}))
+
+
 class Bench:
-    """What all rows share.
+    """The rows, measured with a running server.
 
-    :param options: of the server
-    :param cold, listed: what came of the rows of `run`, for that of its memory
+    :param divisor: of all sizes; one round is measured if it is not 1
     """
 
-    scale: Scale
-    server: Server
-    launcher: Launcher
-    floor: WarmFloor
-    options: tuple[str, ...]
-    cold: Results = field(default_factory=dict)
-    listed: Results = field(default_factory=dict)
+    def __init__(self, server: Server, commands: dict[str, Command], divisor: int) -> None:
+        self._server = server
+        self._commands = commands
+        self._divisor = divisor
+        self._rounds = 3 if divisor == 1 else 1
+        self._fingerprints: dict[tuple[str, int], floor.Fingerprint] = {}
 
-    def rows(self) -> Iterator[list[Line]]:
-        warm_up(self.server, Floor(FLOOR, self.floor, issues(1), self.server.base))
-        yield self.cold_start()
-        yield self.http_listing(issues(self.scale.issues), f"2: {self.scale.issues:,} issues, HTTP mode")
-        yield self.run_listing()
-        yield self.http_listing(events(self.scale.events), f"3: {self.scale.events:,} full events, HTTP mode")
-        yield from self.submit()
-        yield self.distant()
-        yield self.memory()
-        quarter, four = self.scale.issues // FOUR, self.scale.issues * FOUR
-        sizes = (quarter, self.scale.issues, four)
-        yield self.http_growth([issues(size) for size in sizes], "7: growth, issues, HTTP mode")
-        yield self.run_growth([issues(size) for size in sizes], "7: growth, issues, run")
-        size = self.scale.growth_events
-        listings = [events(size) for size in (size // FOUR, size, size * FOUR)]
-        yield self.http_growth(listings, "7: growth, full events, HTTP mode")
+    def rows(self) -> Iterator[Row]:
+        server, sizes = self._server, [full // self._divisor for full in (ISSUES, EVENTS, DISTANT_ISSUES, SUBMITTED)]
+        yield from self._run_rows(*sizes[:2])
+        yield Row(f"{sizes[0]:,} issues, HTTP mode", 2.0, self._http_lists(issues, server.base, sizes[0]))
+        yield Row(f"{sizes[1]:,} full events of 40 KB, HTTP mode", 2.0, self._http_lists(events, server.base, sizes[1]))
+        results = self._http_lists(issues, server.distant, sizes[2], server.authority)
+        yield Row(f"{sizes[2]:,} issues, {1000 * LATENCY:.0f} ms per response, TLS, HTTP mode", 1.2, results)
+        results = self._submissions(sizes[3], NAIVE_SUBMITTED // self._divisor)
+        yield Row(f"{sizes[3]:,} events submitted by {CALLERS} callers, HTTP mode, per event", 1.5, results)
 
-    def cold_start(self) -> list[Line]:
-        contenders = (*self._runs(issues(1)), self._sentry_cli())
-        # Modules that are compiled are not what is to be measured; in the image they are compiled already.
-        for package in ("komand_sentry", "bench"):
-            compileall.compile_dir(ROOT / package, quiet=1)
-        self.cold = measure(self.server, contenders, self.scale.cold_rounds)
-        return compared("1: cold start, one issue, run", self.cold, 1.15, 1.0)
+    def _run_rows(self, size: int, full_events: int) -> Iterator[Row]:
+        """The rows of `run`: the start, a large list, and the memory and growth of lists beyond the start."""
+        base = self._server.base
+        start = {name: partial(self._run, name, issues(base, 1)) for name in (PLUGIN, FLOOR, NAIVE)}
+        # The first round compiles the modules, which are compiled in the image.
+        measure(start, 1)
+        cold = measure(start, 5 * self._rounds)
+        yield Row("Cold start, a list of one issue, `run`", 1.15, cold)
+        lists = {name: partial(self._run, name, issues(base, size)) for name in start}
+        results = measure(lists | {LARGE: partial(self._run, PLUGIN, issues(base, FOUR * size))}, self._rounds)
+        yield Row(f"{size:,} issues, `run`", 1.15, results)
+        # Beyond the start of the floor, so that the modules of the plugin count.
+        yield Row(f"Memory of {size:,} issues, `run`, beyond the start", 1.3, beyond(results, cold[FLOOR]), True)
+        yield from growth(f"{FOUR * size:,} issues to {size:,}", beyond(results, cold[PLUGIN]))
+        sizes = {PLUGIN: full_events // FOUR, LARGE: full_events}
+        growing = {name: partial(self._run, PLUGIN, events(base, sizes[name])) for name in sizes}
+        results = measure(growing, self._rounds)
+        yield from growth(f"{sizes[LARGE]:,} full events to {sizes[PLUGIN]:,}", beyond(results, cold[PLUGIN]))
 
-    def run_listing(self) -> list[Line]:
-        self.listed = measure(self.server, self._runs(issues(self.scale.issues)), self.scale.rounds)
-        return compared(f"2: {self.scale.issues:,} issues, run", self.listed, 2.5, 2.0)
+    def _http_lists(self, make: Callable[[str, int], Listing], base: str, size: int, authority: str = "") -> Results:
+        context, listing, short = get_context("spawn"), make(base, size), make(base, 1)
+        with self._started(PLUGIN, NAIVE, authority=authority) as modes, ProcessPoolExecutor(1, context) as pool:
+            contenders = {mode: partial(self._http, modes[mode]) for mode in modes}
+            contenders[FLOOR] = partial(self._fetch, pool, authority)
+            measure({name: partial(contender, short) for name, contender in contenders.items()}, 1)
+            full = {name: partial(contender, listing) for name, contender in contenders.items()}
+            return measure(full, self._rounds)
 
-    def http_listing(self, listing: Listing, row: str) -> list[Line]:
-        """The plugin and the naive way beside the floor; and what the runtime takes for the plugin's very answer."""
-        floor = Floor(FLOOR, self.floor, listing, self.server.base)
-        uncollected = replace(floor, name=UNCOLLECTED, collects=False)
-        with self._modes(listing, self.server) as modes:
-            results = measure(self.server, (floor, *modes, uncollected), self.scale.rounds)
-        return compared(row, results, 1.6, 2.5)
+    def _submissions(self, size: int, naive_size: int) -> Results:
+        made = [data.outgoing_event(number) for number in range(size)]
+        share = {PLUGIN: made, FLOOR: made, NAIVE: made[:naive_size]}
+        with self._started(*share, threads=CALLERS) as modes:
+            measure({name: partial(self._submit, modes[name], made[:CALLERS]) for name in share}, 1)
+            contenders = {name: partial(self._submit, modes[name], share[name]) for name in share}
+            return measure(contenders, self._rounds)
 
-    def submit(self) -> Iterator[list[Line]]:
-        """Beside a plugin on the same runtime that does nothing but post; and a few events that are large."""
-        scale = self.scale
-        made = [data.outgoing_event(number) for number in range(scale.submitted)]
-        large = [data.outgoing_event(number, LARGE) for number in range(scale.large)]
-        with started(processes.BARE, processes.PLUGIN, processes.NAIVE, threads=CALLERS) as modes:
-            for mode in modes:
-                Submit("warm-up", mode, self.server.base, made[:CALLERS], CALLERS).sample()
-            results = self._submitted(modes, (made, made, made[: scale.naive_submitted]), CALLERS)
-            row = f"4: submit {len(made):,} events (naive: {scale.naive_submitted}), {CALLERS} callers, HTTP mode"
-            yield compared(row, results, 1.5, 1.5)
-            results = self._submitted(modes, (large, large, large), 1)
-        size = round(len(orjson.dumps(large[0])) / 1000)
-        yield compared(f"4: submit {len(large)} events of {size} KB, HTTP mode", results)
+    def _run(self, command: str, listing: Listing) -> Sample:
+        sample, output = run_step(self._commands[command], listing.message)
+        self._verify(listing, floor.fingerprint(output[listing.key]))
+        return sample
 
-    def distant(self) -> list[Line]:
-        """The listing from a server that takes a while, with TLS."""
-        listing = issues(self.scale.distant_issues)
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            authority, certificate = certified(Path(folder))
-            options = ("--issues", str(listing.records), "--latency", str(LATENCY), "--tls", certificate)
-            server = stack.enter_context(Server(*options, *self.options))
-            modes = stack.enter_context(self._modes(listing, server, authority))
-            floor = Floor(FLOOR, self.floor, listing, server.base, authority)
-            results = measure(server, (floor, *modes), self.scale.rounds)
-        row = f"5: {listing.records:,} issues, {LATENCY * 1000:.0f} ms a response, TLS, HTTP mode"
-        return compared(row, results, 1.1, 1.2)
+    def _http(self, mode: HttpMode, listing: Listing) -> Sample:
+        began = mode.cpu()
+        seconds, (output,) = mode.run_steps(listing.action, [listing.message])
+        cpu = mode.cpu() - began
+        self._verify(listing, floor.fingerprint(output[listing.key]))
+        return Sample(seconds, cpu)
 
-    def memory(self) -> list[Line]:
-        """What a run needs beyond the start of the runtime, beside the list itself: what the floor needs beyond it."""
-        row = f"6: memory of {self.scale.issues:,} issues, run, beyond the start"
-        start = median(self.cold[FLOOR]).peak
-        above = {name: [sample.peak - start for sample in samples] for name, samples in self.listed.items()}
-        lines = []
-        for name, peaks in above.items():
-            to_list, to_naive = ratio(peaks, above[FLOOR]), ratio(above[NAIVE], peaks)
-            targets = (Target(FLOOR, to_list, 2.0), Target(NAIVE, to_naive, 1.0, is_most=False))
-            shown = Sample(0.0, 0.0, statistics.median(peaks))
-            lines.append(Line(row, name, shown, to_list, to_naive, targets if name == PLUGIN else ()))
-        return lines
+    def _fetch(self, pool: ProcessPoolExecutor, authority: str, listing: Listing) -> Sample:
+        seconds, cpu, fingerprint = pool.submit(floor.measure, listing.url, authority).result()
+        self._verify(listing, fingerprint)
+        return Sample(seconds, cpu)
 
-    def run_growth(self, listings: Sequence[Listing], row: str) -> list[Line]:
-        """Beyond the start of the plugin, which is that of a list of one issue."""
-        sizes = [1, *(listing.records for listing in listings)]
-        made = [replace(listings[0], records=size) for size in sizes]
-        argv, base = processes.PLUGIN, self.server.base
-        runs = [plugin_run(str(one.records), self.launcher, argv, one, base) for one in made]
-        results = measure(self.server, runs, self.scale.run_growth_rounds)
-        start = median(results.pop("1"))
-        above = {name: [beyond(one, start) for one in results[name]] for name in results}
-        return grown(row, above, results, least=start.wall * LEAST_OF_START)
+    def _verify(self, listing: Listing, fingerprint: floor.Fingerprint) -> None:
+        """Check that a list is complete, took no needless request, and is the same as that of every other contender."""
+        found, wanted = (fingerprint[0], self._server.counts()[0]), (listing.records, -(-listing.records // PAGE))
+        check(found == wanted, f"{listing.key}: {found} (records, requests) instead of {wanted}")
+        known = self._fingerprints.setdefault((listing.key, listing.records), fingerprint)
+        check(known == fingerprint, f"the {listing.records} {listing.key} differ from those of another contender")
 
-    def http_growth(self, listings: Sequence[Listing], row: str) -> list[Line]:
-        """Each size in a process of its own. Its memory is that of the first time: later ones find what that left."""
-        with started(*[processes.PLUGIN] * len(listings)) as modes:
-            contenders = [
-                Http(str(listing.records), mode, listing, listing.message(self.server.base))
-                for listing, mode in zip(listings, modes, strict=True)
-            ]
-            warm_up(self.server, *contenders)
-            results = measure(self.server, contenders, self.scale.growth_rounds)
-        first = {name: samples[0].peak - samples[0].start for name, samples in results.items()}
-        above = {name: [replace(one, peak=first[name]) for one in samples] for name, samples in results.items()}
-        return grown(row, above, results)
-
-    def _runs(self, listing: Listing) -> tuple[Run, ...]:
-        base = self.server.base
-        return (
-            floor_run(FLOOR, self.launcher, FLOOR_RUN, listing, base),
-            plugin_run(PLUGIN, self.launcher, processes.PLUGIN, listing, base),
-            plugin_run(NAIVE, self.launcher, processes.NAIVE, listing, base),
+    def _submit(self, mode: HttpMode, made: list[Json]) -> Sample:
+        base = self._server.base
+        dsn = f"{base.replace('://', f'://{data.PUBLIC_KEY}@')}/7"
+        messages = [message("submit_event", {"dsn": dsn, "event_json": event}, base) for event in made]
+        started, began = time.perf_counter(), mode.cpu()
+        with ThreadPoolExecutor(CALLERS) as callers:
+            shares = [messages[first::CALLERS] for first in range(CALLERS)]
+            results = list(callers.map(partial(mode.run_steps, "submit_event"), shares))
+        seconds, cpu = time.perf_counter() - started, mode.cpu() - began
+        identities = {output["id"] for _, outputs in results for output in outputs}
+        requests, received = self._server.counts()
+        check(
+            len(identities) == requests == len(made), f"{requests} requests and {len(identities)} IDs for {len(made)}"
         )
-
-    def _sentry_cli(self) -> Run:
-        """Sentry's own command line, which lists 500 issues at most."""
-        short_id = data.issue(0)["shortId"]
-
-        def check(written: str) -> None:
-            check(short_id in written, f"sentry-cli does not list {short_id}: {written}")
-
-        argv = (str(SENTRY_CLI), "issues", "list", "--org", "acme", "--project", "pump-station")
-        environment = {"SENTRY_URL": self.server.base, "SENTRY_AUTH_TOKEN": data.TOKEN}
-        environment |= {"SENTRY_DISABLE_UPDATE_CHECK": "true"}
-        return Run("sentry-cli", 1, self.launcher, argv, "", check, tuple(environment.items()))
-
-    def _submitted(self, modes: Sequence[HttpMode], events: Sequence[Sequence[data.Json]], callers: int) -> Results:
-        taking_part = zip((FLOOR, PLUGIN, NAIVE), modes, events, strict=True)
-        contenders = [Submit(name, mode, self.server.base, share, callers) for name, mode, share in taking_part]
-        return measure(self.server, contenders, self.scale.rounds)
+        # JSON may be written without blanks, but not without content.
+        check(received > 0.9 * sum(len(orjson.dumps(event)) for event in made), f"only {received} bytes were sent")
+        return Sample(seconds / len(made), cpu / len(made))
 
     @contextmanager
-    def _modes(self, listing: Listing, server: Server, authority: str = "") -> Iterator[list[Http]]:
-        """HTTP modes that are warm: the plugin, the naive way, and the runtime alone with the plugin's very answer.
-
-        :param authority: the file of those whose certificates to trust, "" for the usual ones
-        """
-        argvs = (processes.PLUGIN, processes.NAIVE, processes.BARE)
-        with tempfile.TemporaryDirectory() as folder, started(*argvs, REQUESTS_CA_BUNDLE=authority) as modes:
-            memory = Path(folder, "output.json")
-            recall = action_message("recall", {"path": str(memory)}, connection_to(server.base))
-            message = listing.message(server.base)
-            plugin, naive = (Http(name, mode, listing, message) for name, mode in zip(BOTH, modes[:2], strict=True))
-            bare = Http(RUNTIME_ALONE, modes[-1], listing, recall)
-            warm_up(server, plugin, naive)
-            remember(server, plugin, memory)
-            bare.sample()
-            yield [plugin, naive, bare]
+    def _started(self, *names: str, **options: Any) -> Iterator[dict[str, HttpMode]]:
+        """Plugins in HTTP mode, started in parallel."""
+        modes = {name: HttpMode(self._commands[name], **options) for name in names}
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(mode) for name, mode in modes.items()}
 
 
-def warm_up(server: Server, *contenders: Http | Floor) -> None:
-    """A list of one record, after which the process is as it is between two steps."""
-    for contender in contenders:
-        server.reset(1)
-        replace(contender, listing=replace(contender.listing, records=1)).sample()
+def measure(contenders: Mapping[str, Callable[[], Sample]], rounds: int) -> Results:
+    """Measure the contenders in turn. Each round begins with another one, so that a busy moment affects all alike."""
+    results: Results = {name: [] for name in contenders}
+    order = list(contenders)
+    for number in range(rounds):
+        first = number % len(order)
+        for name in order[first:] + order[:first]:
+            results[name].append(contenders[name]())
+    return results
 
 
-def remember(server: Server, contender: Http, path: Path) -> None:
-    """The output of a step, which is not measured."""
-    server.reset(contender.records)
-    contender.sample()
-    path.write_bytes(orjson.dumps(orjson.loads(contender.answer)["body"]["output"]))
-    contender.answer = b""
+def beyond(results: Results, start: list[Sample]) -> Results:
+    """Subtract the medians of a start."""
+    medians = list(map(median, zip(*start, strict=True)))
+    return {
+        name: [Sample(*(taken - value for taken, value in zip(sample, medians, strict=True))) for sample in samples]
+        for name, samples in results.items()
+    }
 
 
-def beyond(sample: Sample, start: Sample) -> Sample:
-    return replace(sample, wall=sample.wall - start.wall, peak=sample.peak - start.peak)
-
-
-def grown(row: str, above: Results, results: Results, least: float = 0.0) -> list[Line]:
-    """A line for each size, with what it takes of what the size before took.
-
-    :param above: what was taken beyond the start
-    :param least: the shortest time beyond the start that says anything
-    """
-    lines: list[Line] = []
-    before: list[Sample] = []
-    for name, samples in above.items():
-        targets: tuple[Target, ...] = ()
-        if before:
-            memory = ratio([one.peak for one in samples], [one.peak for one in before])
-            targets = (Target("memory", memory, MOST_GROWTH),)
-            if min(seconds(before)) > least:
-                targets = (Target("time", ratio(seconds(samples), seconds(before)), MOST_GROWTH), *targets)
-        before = samples
-        lines.append(Line(row, f"{PLUGIN}, {int(name):,}", median(results[name]), targets=targets))
-    return lines
-
-
-@contextmanager
-def started(*argvs: Sequence[str], threads: int = 4, **environment: str) -> Iterator[list[HttpMode]]:
-    """Plugins in HTTP mode, which start side by side."""
-    modes = [HttpMode(argv, threads, **environment) for argv in argvs]
-    with ExitStack() as stack:
-        for mode in modes:
-            stack.callback(mode.close)
-        for mode in modes:
-            mode.__enter__()
-        yield modes
-
-
-def certified(folder: Path) -> tuple[str, str]:
-    """The files of an authority, and of a key and certificate for this machine."""
-    authority = trustme.CA()
-    trusted, own = folder / "authority.pem", folder / "certificate.pem"
-    authority.cert_pem.write_to_path(str(trusted))
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(own))
-    return str(trusted), str(own)
+def growth(name: str, results: Results) -> Iterator[Row]:
+    yield Row(f"Time of {name}, `run`", 4.2, results, contenders=(LARGE, PLUGIN))
+    yield Row(f"Memory of {name}, `run`", 4.2, results, is_memory=True, contenders=(LARGE, PLUGIN))

@@ -1,248 +1,92 @@
-"""A server that costs as little as can be, so that it is not what is measured: every response is made beforehand.
+"""A Sentry server that costs little: its records are encoded before the measurement.
 
-    python -m bench.server --issues 40000 --events 2000 [--latency 0.05] [--tls CERTIFICATE] [--gzip]
+The path of a list names its length: project `pump-station-2500` has 2,500 issues, issue 2500 has 2,500 events. One port
+responds at once over HTTP, the other after a latency over TLS. `GET /counts` on the first port returns the number of
+requests, and of bytes of their bodies, since the last time.
 
-prints the port of the API and that of the control path, which are the same without TLS. The control path answers what
-was asked for since it was last asked, and begins to count anew: `GET /control` or, to let lists end after so many
-records, `GET /control?records=2500`.
+    python -m bench.server ISSUES EVENTS CERTIFICATE LATENCY
 """
 
-import argparse
 import asyncio
-import gc
-import gzip
-import itertools
 import json
 import re
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import sys
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
 from bench import data
 
-PAGE = 100
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.I)
-_GZIP = re.compile(rb"\r\naccept-encoding:[^\r]*\bgzip\b", re.I)
-_CURSOR = re.compile(rb"[?&]cursor=0(?:%3A|:)([0-9]+)", re.I)
-_SIZE = re.compile(rb"[?&](?:limit|per_page)=([0-9]+)")
-_RECORDS = re.compile(rb"[?&]records=([0-9]+)")
-_NUMBERS = itertools.count()
-_ISSUES = b"/api/0/projects/acme/pump-station/issues/"
-_EVENTS = b"/api/0/issues/%d/events/" % data.ISSUE
-_STORE = b"/api/%d/store/" % data.PROJECT
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.I)
+_LIST = re.compile(r"/api/0/(?:projects/acme/pump-station-(?P<issues>\d+)/issues|issues/(?P<events>\d+)/events)/")
 
 
-class Asked(NamedTuple):
-    """What tells one request from another."""
-
-    is_gzip: bool
-    size: int
-    start: int
-
-
-@dataclass
-class Counts:
-    """What came in since it was last asked.
-
-    :param connections: over which requests came; one that was kept from before counts too
-    :param body_bytes: of what was posted
-    """
-
-    requests: int = 0
-    connections: int = 0
-    body_bytes: int = 0
-
-
-def response(body: bytes, *headers: str) -> bytes:
-    head = ("HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers)
-    return "\r\n".join((*head, "", "")).encode() + body
-
-
-NOT_FOUND = response(b'{"detail":"Not found."}').replace(b"200 OK", b"404 Not Found", 1)
-
-
-class Pages:
-    """A list of records, cut into pages with Sentry's Link header, all of them ready to be sent.
-
-    :param records: each as JSON
-    :param url: of the list
-    """
-
-    def __init__(self, records: list[bytes], url: str, with_gzip: bool) -> None:
-        self._records = records
-        self._url = url
-        self._encodings = (False, True) if with_gzip else (False,)
-        self._full = self._rendered(range(0, len(records), PAGE), len(records) + 1)
-        self._ready: dict[Asked, bytes] = {}
-        self.end(len(records))
-
-    def end(self, length: int) -> None:
-        """Has the list end after so many records."""
-        last = range((length - 1) // PAGE * PAGE, length, PAGE)
-        self._ready = self._full | self._rendered(last, length)
-        for is_gzip in self._encodings:
-            self._ready[Asked(is_gzip, 1, 0)] = self._page(Asked(is_gzip, 1, 0), length)
-
-    def page(self, target: bytes, accepts_gzip: bool) -> bytes:
-        size, start = _SIZE.search(target), _CURSOR.search(target)
-        # Without a size Sentry answers a hundred too.
-        asked = Asked(accepts_gzip and True in self._encodings, int(size[1]) if size else PAGE, _number(start))
-        return self._ready.get(asked, NOT_FOUND)
-
-    def _rendered(self, starts: range, length: int) -> dict[Asked, bytes]:
-        asked = [Asked(is_gzip, PAGE, start) for is_gzip in self._encodings for start in starts]
-        return {one: self._page(one, length) for one in asked}
-
-    def _page(self, asked: Asked, length: int) -> bytes:
-        following = asked.start + asked.size
-        body = b"[" + b",".join(self._records[asked.start : min(following, length)]) + b"]"
-        link = ", ".join(
-            (
-                self._link("previous", max(asked.start - asked.size, 0), "1", asked.start > 0),
-                self._link("next", following, "0", following < length),
-            )
-        )
-        if asked.is_gzip:
-            return response(gzip.compress(body, 6), link, "Content-Encoding: gzip", "Vary: Accept-Encoding")
-        return response(body, link)
-
-    def _link(self, direction: str, start: int, backwards: str, has_results: bool) -> str:
-        cursor = f"0:{start}:{backwards}"
-        said = f'rel="{direction}"; results="{str(has_results).lower()}"; cursor="{cursor}"'
-        prefix = "Link: " if direction == "previous" else ""
-        return f"{prefix}<{self._url}?&cursor={cursor}>; {said}"
-
-
-def _number(match: re.Match[bytes] | None) -> int:
-    return int(match[1]) if match else 0
-
-
-@dataclass
 class Site:
-    """What all connections share.
+    """The content of the server, shared by its connections."""
 
-    :param latency: how many seconds pass before a response is sent
-    """
+    def __init__(self, issues: int, events: int) -> None:
+        sizes = {"issues": issues, "events": events}
+        examples = zip(sizes.items(), data.examples(), strict=True)
+        self.records = {
+            kind: [orjson.dumps(data.record(example, number)) for number in range(size)]
+            for (kind, size), example in examples
+        }
+        self.requests = self.received = 0
 
-    issues: Pages
-    events: Pages
-    latency: float = 0.0
-    counts: Counts = field(default_factory=Counts)
-    connections: set[int] = field(default_factory=set)
-    stored: int = 0
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, latency: float = 0.0) -> None:
+        """Respond to the requests of a connection until the client closes it."""
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = _LENGTH.search(head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                await asyncio.sleep(latency)
+                method, target, _ = head.decode().split(" ", 2)
+                writer.write(self.respond(method, target, len(body)))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
 
-    def answer(self, method: bytes, target: bytes, accepts_gzip: bool) -> bytes:
-        path = target.partition(b"?")[0]
-        if path == _ISSUES:
-            return self.issues.page(target, accepts_gzip)
-        if path == _EVENTS:
-            return self.events.page(target, accepts_gzip)
-        if path == _STORE and method == b"POST":
-            self.stored += 1
-            return response(b'{"id":"%032x"}' % self.stored)
-        return NOT_FOUND
-
-    def control(self, target: bytes) -> bytes:
-        """The counts so far; they begin anew."""
-        self.counts.connections = len(self.connections)
-        body = json.dumps(vars(self.counts)).encode()
-        self.counts = Counts()
-        self.connections.clear()
-        if records := _number(_RECORDS.search(target)):
-            self.issues.end(records)
-            self.events.end(records)
-        return response(body)
-
-
-class Connection(asyncio.Protocol):
-    """One connection of a client, which sends its next request when it has the answer to the last one."""
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self._number = next(_NUMBERS)
-        self._received = bytearray()
-        self._wanted = 0
-        self._transport: asyncio.WriteTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
-
-    def data_received(self, received: bytes) -> None:
-        self._received += received
-        if len(self._received) < self._wanted:
-            return
-        end = self._received.find(b"\r\n\r\n") + 4
-        if end < 4:
-            return
-        head = bytes(self._received[:end])
-        length = _number(_LENGTH.search(head))
-        self._wanted = end + length
-        if len(self._received) >= self._wanted:
-            self._received.clear()
-            self._wanted = 0
-            self._answer(head, length)
-
-    def _answer(self, head: bytes, length: int) -> None:
-        method, target, _ = head.split(b" ", 2)
-        site = self._site
-        assert self._transport
-        if target.startswith(b"/control"):
-            self._transport.write(site.control(target))
-            return
-        site.counts.requests += 1
-        site.counts.body_bytes += length
-        site.connections.add(self._number)
-        answer = site.answer(method, target, bool(_GZIP.search(head)))
-        if site.latency:
-            asyncio.get_running_loop().call_later(site.latency, self._transport.write, answer)
-        else:
-            self._transport.write(answer)
+    def respond(self, method: str, target: str, received: int) -> bytes:
+        if target == "/counts":
+            counts, self.requests, self.received = (self.requests, self.received), 0, 0
+            return _response(json.dumps(counts).encode())
+        self.requests += 1
+        self.received += received
+        if method == "POST":
+            return _response(b'{"id":"%032x"}' % self.requests)
+        url = urlsplit(target)
+        path, query = _LIST.match(url.path), dict(parse_qs(url.query))
+        assert path, target
+        (kind, total), *_ = ((kind, int(size)) for kind, size in path.groupdict().items() if size)
+        (size,) = query.get("limit") or query["per_page"]
+        start = int(query.get("cursor", ["0:0:0"])[0].split(":")[1])
+        end = start + int(size)
+        link = f"{_link('previous', 0, start > 0)}, {_link('next', end, end < total)}"
+        return _response(b"[" + b",".join(self.records[kind][start : min(end, total)]) + b"]", link)
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Serves until the process is ended."""
-    loop = asyncio.get_running_loop()
-    site: Site
+def _link(direction: str, start: int, has_results: bool) -> str:
+    cursor = f"0:{start}:{int(direction == 'previous')}"
+    results = str(has_results).lower()
+    return f'<http://127.0.0.1/?cursor={cursor}>; rel="{direction}"; results="{results}"; cursor="{cursor}"'
 
-    def connection() -> Connection:
-        return Connection(site)
 
-    control = await loop.create_server(connection, "127.0.0.1", 0)
-    api = control
-    if options.tls:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(options.tls)
-        api = await loop.create_server(connection, "127.0.0.1", 0, ssl=context)
-    port, control_port = (server.sockets[0].getsockname()[1] for server in (api, control))
-    base = f"{'https' if options.tls else 'http'}://127.0.0.1:{port}"
-    site = Site(
-        Pages(list(rendered(data.issue, options.issues)), base + _ISSUES.decode(), options.gzip),
-        Pages(list(rendered(data.event, options.events)), base + _EVENTS.decode(), options.gzip),
-        options.latency,
-    )
-    print(json.dumps({"base": base, "control": control_port}), flush=True)
-    # Nothing that is here now goes away: looking for it would delay an answer now and then.
-    gc.freeze()
+def _response(body: bytes, link: str = "") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nLink: {link}\r\n\r\n"
+    return head.encode() + body
+
+
+async def serve(site: Site, certificate: str, latency: float) -> None:
+    """Serve until the process ends."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    plain = await asyncio.start_server(site.handle, "127.0.0.1")
+    tls = await asyncio.start_server(partial(site.handle, latency=latency), "127.0.0.1", ssl=context)
+    print(json.dumps([server.sockets[0].getsockname()[1] for server in (plain, tls)]), flush=True)
     await asyncio.Event().wait()
 
 
-def rendered(record: Callable[[int], dict[str, Any]], length: int) -> Iterator[bytes]:
-    return (orjson.dumps(record(number)) for number in range(length))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.server")
-    parser.add_argument("--issues", type=int, default=PAGE, help="how many there are at most")
-    parser.add_argument("--events", type=int, default=PAGE, help="how many there are at most")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
-    parser.add_argument("--tls", help="a file with a key and its certificate")
-    parser.add_argument("--gzip", action="store_true", help="compress pages for clients that ask for it")
-    asyncio.run(serve(parser.parse_args()))
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve(Site(int(sys.argv[1]), int(sys.argv[2])), sys.argv[3], float(sys.argv[4])))

@@ -62,7 +62,7 @@ class ParseInputsTest(unittest.TestCase):
             ({"name": "a", "score": -7}, "'score'", "invalid"),
             ({"name": "a", "sort": "SECRET"}, "'sort'", "'new', 'freq'"),
             ({"name": "a", "owner": "SECRET"}, "'owner'", "object"),
-            ({"name": "a", "names": {"SECRET": [{"SECRET": 1}]}}, "'names.0'", "text"),
+            ({"name": "a", "names": {"SECRET": [{"SECRET": 1}]}}, "'names'", "list"),
             ({"name": "a", "owner": {"id": None}}, "'owner.id'", "missing"),
             ({"name": "a", "owner": {"id": "SECRET"}}, "'owner.id'", "integer"),
             ({"name": "a", "names": ["b", ["SECRET"]]}, "'names.1'", "text"),
@@ -152,7 +152,7 @@ class StepTest(unittest.TestCase):
             (UpdateIssue(), {"issue_id": 7, "hasSeen": "false"}, {"issue_id": "7", "hasSeen": False}),
             (
                 SubmitEvent(),
-                {"dsn": " d", "event_json": [["message", 7]]},
+                {"dsn": " d", "event_json": {"message": 7}},
                 {"dsn": "d", "event_json": {"message": "7"}},
             ),
         )

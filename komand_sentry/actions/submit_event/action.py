@@ -1,14 +1,18 @@
 from .schema import SubmitEventInput, SubmitEventOutput, Input, Output, Component
 
 # Custom imports below
+from functools import partial
 from typing import ClassVar
 
-from komand_sentry.util.sentry.event_payload import PROTOCOL_VERSION, normalize_event_json
+from komand_sentry.util.sentry.event_payload import PROTOCOL_VERSION
+from komand_sentry.util.sentry.ingest import parse_event
 from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
+
+EVENT_SCHEMA = {"$ref": "#/definitions/EventJSON", "definitions": SubmitEventInput.schema["definitions"]}
 
 
 class SubmitEvent(SentryAction):
-    normalizers: ClassVar = {Input.EVENT_JSON: normalize_event_json}
+    normalizers: ClassVar = {Input.EVENT_JSON: partial(parse_event, schema=EVENT_SCHEMA)}
 
     def __init__(self) -> None:
         super().__init__(

@@ -11,6 +11,7 @@ from komand_sentry.util.http.urls import InvalidURL, split_url
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _PATH = re.compile(r"(?P<prefix>(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*)/(?P<project>[0-9]{1,20})/?")
+_SLASHES = re.compile(r"/{2,}")
 
 
 class InvalidDSN(ValueError):
@@ -74,7 +75,8 @@ def parse_dsn(text: str) -> DSN:
         raise InvalidDSN("it has no public key")
     if not _KEY.fullmatch(parts.username) or not _KEY.fullmatch(parts.password or "none"):
         raise InvalidDSN("its keys contain other characters than letters and digits")
-    path = _PATH.fullmatch(parts.path)
+    # Self-hosted Sentry puts two slashes in front of the number if its url-prefix ends with one.
+    path = _PATH.fullmatch(_SLASHES.sub("/", parts.path))
     if not path:
         raise InvalidDSN("it does not end with the number of a project")
     base = f"{parts.scheme}://{authority}{path['prefix']}"

@@ -7,9 +7,18 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
 
-from komand_sentry.util.errors.factory import ErrorContext, ingestion_error, invalid_input, unexpected_response
-from komand_sentry.util.errors.redaction import sanitize
+from komand_sentry.util.coerce import Schema
+from komand_sentry.util.errors.exceptions import BY_STATUS, ResponseError
+from komand_sentry.util.errors.factory import (
+    ErrorContext,
+    ingestion_error,
+    invalid_input,
+    unexpected_ingestion_response,
+)
+from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.errors.server_message import server_message
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import Request, Response
@@ -21,15 +30,22 @@ from komand_sentry.util.sentry.event_payload import (
     Event,
     InvalidEventID,
     build_envelope,
+    envelope_item_type,
     has_content,
+    invalid_paths,
     serialize_event,
+    to_valid_event,
     with_id_and_timestamp,
 )
+from komand_sentry.util.sentry.server import is_saas_host
 
 # https://docs.sentry.io/concepts/data-management/size-limits/
 MAX_EVENT_BYTES = 1024 * 1024
 # Statuses of a server without the store endpoint.
 _MISSING_ENDPOINT_STATUSES = (404, 405, 410)
+# Keys of a successful response that is none: some servers respond to a refused event with 200.
+_ERROR_KEYS = ("error", "errors", "detail")
+_ID_KEYS = ("id", "event_id")
 
 
 @dataclass(frozen=True)
@@ -37,11 +53,15 @@ class OutgoingEvent:
     """An event that stays the same however often it is sent.
 
     :param body: its JSON
+    :param item_type: of its envelope item
+    :param is_id_given: whether the ID is that of the input
     """
 
     event_id: str
     sent_at: datetime
     body: bytes = field(repr=False)
+    item_type: str = "event"
+    is_id_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +80,7 @@ class Ingest:
     def submit(self, dsn_text: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """`POST /api/{project}/store/`, or `POST /api/{project}/envelope/` if the server lacks it.
 
-        :param event: in the form of normalize_event_json
+        :param event: in the form of parse_event
         :param version: of the protocol
         :returns: the ID of the event, 32 hexadecimal digits
         :raises PluginException: the DSN or the event is invalid, or the server refused it or was not reached
@@ -71,13 +91,16 @@ class Ingest:
         if is_plain_http(dsn.base):
             http.log.warning("The DSN starts with http://, so the event is sent without encryption")
         outgoing = prepare_event(event, self.now())
+        if paths := invalid_paths(event):
+            http.log.warning(f"The event lacks values that its errors name as invalid: {join_truncated(paths)}")
         headers = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
             "X-Sentry-Auth": dsn.auth_header(version, USER_AGENT, int(outgoing.sent_at.timestamp())),
         }
         response = self._send(http, dsn, headers, outgoing)
-        return _stored_id(response, outgoing, secrets)
+        is_saas = is_saas_host(urlsplit(dsn.base).hostname or "")
+        return _stored_id(response, outgoing, secrets, is_saas)
 
     def _send(self, http: RetryingClient, dsn: DSN, headers: dict[str, str], event: OutgoingEvent) -> Response:
         def post(url: str, content_type: str, body: bytes) -> Response:
@@ -89,6 +112,7 @@ class Ingest:
                 # The server recognizes a retry by the event ID.
                 idempotent=True,
                 redirect_prefix=dsn.api_prefix,
+                expects_json=True,
             )
             return send_or_raise(http, request)
 
@@ -96,8 +120,20 @@ class Ingest:
         if response.status not in _MISSING_ENDPOINT_STATUSES:
             return response
         http.log.info("The server has no store endpoint: sending the event to its envelope endpoint")
-        envelope = build_envelope(event.event_id, event.body, event.sent_at)
+        envelope = build_envelope(event.event_id, event.body, event.sent_at, event.item_type)
         return post(dsn.envelope_url, "application/x-sentry-envelope", envelope)
+
+
+def parse_event(event_json: Any, schema: Schema) -> Any:
+    """Parse the input event_json: an event as Relay would keep it, see to_valid_event.
+
+    :param schema: of the event
+    :raises InvalidInput: it is too large, or cannot be sent as JSON
+    """
+    if isinstance(event_json, dict):
+        # First, because the rest takes far longer.
+        _serialize(event_json)
+    return to_valid_event(event_json, schema)
 
 
 def prepare_event(event: Event, now: datetime) -> OutgoingEvent:
@@ -111,13 +147,23 @@ def prepare_event(event: Event, now: datetime) -> OutgoingEvent:
             'Set at least a message or an exception in event_json, as in {"message": "Pump P-2 stopped"}.',
         )
     try:
-        event = with_id_and_timestamp(event, uuid.uuid4().hex, now)
-        body = serialize_event(event)
+        outgoing = with_id_and_timestamp(event, uuid.uuid4().hex, now)
     except InvalidEventID:
         raise invalid_input(
             "The event_id of the event is invalid.",
             "Set 32 hexadecimal digits, with or without dashes, or remove it to let the plugin generate one.",
         ) from None
+    body = _serialize(outgoing)
+    return OutgoingEvent(outgoing["event_id"], now, body, envelope_item_type(event), "event_id" in event)
+
+
+def _serialize(event: Event) -> bytes:
+    """The event as JSON.
+
+    :raises InvalidInput: it is too large, or cannot be expressed in JSON
+    """
+    try:
+        body = serialize_event(event)
     except (ValueError, TypeError, RecursionError) as error:
         raise invalid_input(
             f"The event cannot be serialized as JSON: {sanitize(str(error))}.",
@@ -128,7 +174,7 @@ def prepare_event(event: Event, now: datetime) -> OutgoingEvent:
             f"The event is too large: {len(body):,} bytes of JSON. Sentry accepts at most {MAX_EVENT_BYTES:,}.",
             "Shorten or remove extra, breadcrumbs, contexts or stack traces.",
         )
-    return OutgoingEvent(event["event_id"], now, body)
+    return body
 
 
 def _parse_dsn(text: str) -> DSN:
@@ -142,29 +188,59 @@ def _parse_dsn(text: str) -> DSN:
         ) from None
 
 
-def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...]) -> str:
+def _stored_id(response: Response, event: OutgoingEvent, secrets: tuple[str, ...], is_saas: bool) -> str:
     """The ID under which the server stored the event. Relay returns none for an envelope that it only queued."""
-    if _is_stored_already(response, event):
-        return event.event_id
+    if _is_duplicate(response, event):
+        # A generated ID, or one that was sent before, is taken by this event: the response to it was lost.
+        if response.stats.attempts > 1 or not event.is_id_given:
+            return event.event_id
+        raise _id_taken(response, event, secrets)
     context = ErrorContext(
         f"the event {event.event_id}",
         advice="The server has neither the store nor the envelope endpoint of the DSN. Check its host, path and "
         "project number.",
     )
     if not response.is_success:
-        raise ingestion_error(context, response, secrets)
+        raise ingestion_error(context, response, secrets, is_saas)
     try:
         body = response.json()
     except ValueError:
         body = None
-    if not isinstance(body, dict):
-        raise unexpected_response(context, response, secrets)
-    return str(body.get("id") or event.event_id)
+    if isinstance(body, dict) and any(body.get(key) for key in _ERROR_KEYS):
+        raise _not_stored(response, event, secrets)
+    if not isinstance(body, dict) or (body and not any(key in body for key in _ID_KEYS)):
+        raise unexpected_ingestion_response(context, response, secrets)
+    return str(next((body[key] for key in _ID_KEYS if body.get(key)), event.event_id))
 
 
-def _is_stored_already(response: Response, event: OutgoingEvent) -> bool:
-    """Whether Sentry 9 refuses a retry because the first attempt was stored, but its response was lost."""
-    if response.status != 403 or response.stats.attempts < 2:
+def _is_duplicate(response: Response, event: OutgoingEvent) -> bool:
+    """Whether the server refuses the event because it has one with the same ID: Sentry 9 with 403, GlitchTip with 422.
+
+    Relay accepts it, and drops it later.
+    """
+    if response.status not in (403, 422):
         return False
     message = server_message(response).lower()
-    return "already exists" in message and event.event_id in message
+    return "duplicate event id" in message or ("already exists" in message and event.event_id in message)
+
+
+def _id_taken(response: Response, event: OutgoingEvent, secrets: tuple[str, ...]) -> ResponseError:
+    return BY_STATUS[response.status](
+        cause=f"The project already has an event with the event_id {event.event_id}, so Sentry refused this one "
+        f"({response.status}).",
+        assistance="Set another event_id, or remove it to let the plugin generate one. If an earlier run of the step "
+        "submitted the same event, it is stored.",
+        data=server_message(response, secrets),
+        status_code=response.status,
+    )
+
+
+def _not_stored(response: Response, event: OutgoingEvent, secrets: tuple[str, ...]) -> ResponseError:
+    return ResponseError(
+        cause=f"The server did not store the event {event.event_id}: it reports an error with the status "
+        f"{response.status}.",
+        assistance="See the server's response for the reason. Check the event, and the DSN in the settings of the "
+        "project, Client Keys (DSN).",
+        data=server_message(response, secrets),
+        status_code=response.status,
+    )
