@@ -25,14 +25,22 @@ from komand_sentry.util.http.messages import FailureKind, Params, Request, Respo
 from komand_sentry.util.http.urls import join_url
 from komand_sentry.util.sentry.auth_token import token_type
 from komand_sentry.util.sentry.normalize import Record
-from komand_sentry.util.sentry.pagination import Page, PaginationError, next_cursor
+from komand_sentry.util.sentry.pagination import (
+    ListSpec,
+    Page,
+    PageRange,
+    PaginationError,
+    RecordList,
+    next_cursor,
+    read_list,
+)
 from komand_sentry.util.sentry.server import Server
 
 # Sentry tokens are at least this long; a shorter text may be a part of a slug.
 MIN_TOKEN_LENGTH = 16
 # No server accepts a longer URL.
 MAX_PARAM_LENGTH = 64 * 1024
-USER_AGENT = "insightconnect-sentry/2.0.0"
+USER_AGENT = "insightconnect-sentry/2.1.0"
 
 # The segments of an endpoint's path below /api/0/.
 Path = tuple[str, ...]
@@ -75,6 +83,20 @@ class API:
         # Sentry sends no Link header with the only issue that an event ID in the query names.
         is_end_known = bool(link or response.header("x-sentry-direct-hit"))
         return Page(records, cursor, is_end_known, len(response.body), response.json_values)
+
+    def read_list(
+        self, path: Path, spec: ListSpec, context: ErrorContext, page_range: PageRange, params: Params = ()
+    ) -> RecordList:
+        """GET as many pages of a list as the range needs.
+
+        :param params: query parameters of every page
+        :raises PluginException: see pagination.read_list
+        """
+
+        def fetch(page_params: Params) -> Page:
+            return self.get_page(path, context, (*params, *page_params))
+
+        return read_list(fetch, spec, page_range, context, self.http)
 
     def check_exists(self, path: Path, context: ErrorContext) -> None:
         """GET an object only to learn whether it exists.

@@ -11,12 +11,18 @@ from komand_sentry.util.http.time_budget import DEFAULT_TIMEOUT, Clock, SystemCl
 from komand_sentry.util.http.transport import Transport
 from komand_sentry.util.interruption import Interruptible
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.bulk import Bulk
+from komand_sentry.util.sentry.comments import Comments
 from komand_sentry.util.sentry.connection_check import ConnectionReport, check_connection
 from komand_sentry.util.sentry.events import Events
 from komand_sentry.util.sentry.ingest import Ingest
 from komand_sentry.util.sentry.issues import Issues
+from komand_sentry.util.sentry.members import Members
+from komand_sentry.util.sentry.projects import Projects
 from komand_sentry.util.sentry.rate_limits import server_retry_delay
 from komand_sentry.util.sentry.server import Server
+from komand_sentry.util.sentry.tags import Tags
+from komand_sentry.util.sentry.teams import Teams
 
 # A user waits for the connection test.
 MAX_TEST_SECONDS = 20
@@ -49,6 +55,36 @@ class SentryClient:
     def events(self) -> Events:
         """Events of issues: list."""
         return Events(self._api())
+
+    @property
+    def bulk(self) -> Bulk:
+        """Several issues at once: update, merge, delete."""
+        return Bulk(self._api())
+
+    @property
+    def comments(self) -> Comments:
+        """Comments on issues: list, add."""
+        return Comments(self._api())
+
+    @property
+    def tags(self) -> Tags:
+        """Tags of issues: list values."""
+        return Tags(self._api())
+
+    @property
+    def projects(self) -> Projects:
+        """Projects of an organization: list."""
+        return Projects(self._api())
+
+    @property
+    def members(self) -> Members:
+        """Members of an organization: list."""
+        return Members(self._api())
+
+    @property
+    def teams(self) -> Teams:
+        """Teams of an organization: list."""
+        return Teams(self._api())
 
     @property
     def ingest(self) -> Ingest:

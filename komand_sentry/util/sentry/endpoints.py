@@ -53,6 +53,11 @@ def issue_path(issue_id: str, organization: str = "") -> Path:
     return (*(("organizations", organization) if organization else ()), "issues", issue_id)
 
 
+def organization_path(organization: str, resource: str) -> Path:
+    """The path of a resource of an organization, such as its teams."""
+    return ("organizations", organization, resource)
+
+
 def organization_issues_path(organization: str) -> Path:
     """The path of the issues of all projects of an organization."""
     return ("organizations", organization, "issues")

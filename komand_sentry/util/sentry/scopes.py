@@ -5,8 +5,12 @@ https://docs.sentry.io/api/permissions/
 
 READ_SCOPE = "event:read"
 WRITE_SCOPE = "event:write"
-_READ = (READ_SCOPE, WRITE_SCOPE, "event:admin")
-_WRITE = (WRITE_SCOPE, "event:admin")
+ADMIN_SCOPE = "event:admin"
+ORGANIZATION_SCOPE = "org:read"
+MEMBER_SCOPE = "member:read"
+TEAM_SCOPE = "team:read"
+_READ = (READ_SCOPE, WRITE_SCOPE, ADMIN_SCOPE)
+_WRITE = (WRITE_SCOPE, ADMIN_SCOPE)
 
 # Any one of the scopes is sufficient; the first is the one to recommend. No scopes: the DSN authorizes the action.
 ACTION_SCOPES: dict[str, tuple[str, ...]] = {
@@ -14,6 +18,18 @@ ACTION_SCOPES: dict[str, tuple[str, ...]] = {
     "list_project_issues": _READ,
     "list_issue_events": _READ,
     "update_issue": _WRITE,
+    "search_issues": _READ,
+    "get_issue": _READ,
+    "get_event": _READ,
+    "list_tag_values": _READ,
+    "list_comments": _READ,
+    "list_projects": (ORGANIZATION_SCOPE, "org:write", "org:admin"),
+    "list_members": (MEMBER_SCOPE, "member:write", "member:admin"),
+    "list_teams": (TEAM_SCOPE, "team:write", "team:admin"),
+    "update_issues": _WRITE,
+    "merge_issues": _WRITE,
+    "delete_issues": (ADMIN_SCOPE,),
+    "add_comment": _WRITE,
 }
 
 
