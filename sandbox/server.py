@@ -138,7 +138,7 @@ class Sandbox:
     :param ties: `shuffled` for the lists of Sentry 23.7.1 with Snuba, which knows times by whole seconds. Events of the
         same second come in another order for each request, so pages by offset repeat some and omit others. The first
         page of issues by date is ordered by milliseconds, further pages by seconds, so some issues come twice.
-        `stable` for the same order in all requests
+        `stable` for the same order in all requests, as on a server that knows fractions of a second
     """
 
     def __init__(  # noqa: PLR0913 - all have a default
@@ -149,7 +149,7 @@ class Sandbox:
         record: bool = True,
         *,
         faults: Faults | None = None,
-        ties: Literal["stable", "shuffled"] = "stable",
+        ties: Literal["stable", "shuffled"] = "shuffled",
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.faults = faults or Faults(0.0)

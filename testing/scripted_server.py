@@ -11,6 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+# The header of the last page of a list, which Sentry sends with every page.
+LAST_PAGE = {"Link": '<http://h.example/>; rel="next"; results="false"; cursor="0:100:0"'}
+
 
 @dataclass(frozen=True)
 class Received:

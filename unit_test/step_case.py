@@ -17,7 +17,7 @@ from insightconnect_plugin_runtime.exceptions import LoggedException
 from komand_sentry.connection import Connection
 from testing.fake_clock import FakeClock
 from testing.plugin import Json, action_message
-from testing.scripted_server import Answer, Received, ScriptedServer
+from testing.scripted_server import LAST_PAGE, Answer, Received, ScriptedServer
 from testing.support import ACTIONS, validate
 
 TOKEN = "sntryu_" + "0123456789abcdef" * 4
@@ -34,9 +34,9 @@ REQUESTS: dict[str, tuple[str, str]] = {
 }
 SUCCESSES: dict[str, Answer] = {
     SUBMIT: Answer(body=json.dumps({"id": EVENT_ID}).encode()),
-    LIST: Answer(body=b'[{"id": "5"}]'),
-    EVENTS: Answer(body=b'[{"eventID": "1"}]'),
-    UPDATE: Answer(body=b'{"id": "5"}'),
+    LIST: Answer(body=b'[{"id": "5"}]', headers=LAST_PAGE),
+    EVENTS: Answer(body=b'[{"eventID": "1"}]', headers=LAST_PAGE),
+    UPDATE: Answer(body=b'{"id": "5", "status": "resolved"}'),
 }
 
 
@@ -131,11 +131,21 @@ def run_step(message: Json, timeout: float | None = None) -> Outcome:
 
 
 def run_against(action: str, *answers: Answer, timeout: float | None = None, more: Json | None = None) -> Outcome:
-    """Run a step against a server that sends these responses in this order.
+    """Run a step against a server that sends these responses to the same request in this order.
 
     :param more: further inputs of the step
     """
-    with ScriptedServer(*((*REQUESTS[action], answer) for answer in answers)) as server:
+    return run_script(action, *((*REQUESTS[action], answer) for answer in answers), timeout=timeout, more=more)
+
+
+def run_script(
+    action: str, *script: tuple[str, str, Answer], timeout: float | None = None, more: Json | None = None
+) -> Outcome:
+    """Run a step against a server that expects these requests.
+
+    :param more: further inputs of the step
+    """
+    with ScriptedServer(*script) as server:
         connection = {"token": {"token": TOKEN}, "url": server.base}
         inputs = {**params(action, server.base), **(more or {})}
         outcome = run_step(action_message(action, inputs, connection), timeout)

@@ -15,9 +15,10 @@ from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.time_budget import TimeBudget
 from komand_sentry.util.http.transport import Transport
-from komand_sentry.util.sentry.event_cursor import EventCursor
+from komand_sentry.util.sentry.event_cursor import EventCursor, second_of
 from komand_sentry.util.sentry.events import EVENTS
-from komand_sentry.util.sentry.pagination import Page, PageRange, Record, RecordList, read_list
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import Page, PageRange, RecordList, read_list
 from testing.fake_clock import FakeClock
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -160,6 +161,72 @@ class TestEventsByTime(unittest.TestCase):
             events = list_events(server, cursor=cursor)
             self.assertEqual(server.requests[0]["cursor"], "0:100:0")
             self.assertCountEqual(ids_of(events), server.ids[:150])
+
+
+class TestWindows(unittest.TestCase):
+    END = datetime(2026, 8, 1, 12, 0, 1, tzinfo=UTC)
+
+    def start(self, now: datetime) -> str:
+        return dict(EventCursor(end=self.END).params(now))["start"]
+
+    def test_the_window_starts_90_days_ago(self) -> None:
+        self.assertEqual(self.start(datetime(2026, 8, 2, tzinfo=UTC)), "2026-05-04T00:00:00")
+
+    def test_a_wrong_clock_does_not_put_the_start_after_the_end(self) -> None:
+        self.assertEqual(self.start(datetime(2030, 1, 1, tzinfo=UTC)), "2026-05-03T12:00:01")
+        self.assertEqual(self.start(datetime(2026, 10, 30, 12, 0, 1, tzinfo=UTC)), "2026-05-03T12:00:01")
+
+    def test_times_have_any_offset_or_none(self) -> None:
+        for text in ("2026-08-01T12:00:00Z", "2026-08-01T14:00:00.5+02:00", "2026-08-01T12:00:00"):
+            self.assertEqual(second_of({"dateCreated": text}), datetime(2026, 8, 1, 12, tzinfo=UTC))
+        for value in ("soon", "", None, 1785585600):
+            self.assertIsNone(second_of({"dateCreated": value}))
+
+    def test_a_surplus_in_a_page_without_times_cannot_be_continued(self) -> None:
+        class Server:
+            def fetch(self, _: Params) -> Page:
+                return Page([{"eventID": f"{number:032x}"} for number in range(3)], "0:3:0")
+
+        events = list_events(Server(), limit=2)
+        self.assertEqual((len(events.records), events.truncated, events.next_cursor), (2, True, None))
+
+    def test_a_surplus_of_a_server_that_ignores_the_window_cannot_be_continued(self) -> None:
+        class Server:
+            def fetch(self, _: Params) -> Page:
+                time = "2026-08-01T13:00:00Z"
+                return Page([{"eventID": f"{number:032x}", "dateCreated": time} for number in range(3)], "0:3:0")
+
+        for cursor in ("before:2026-08-01T12:00:01Z", "0:3:0"):
+            events = list_events(Server(), limit=2, cursor=cursor)
+            self.assertEqual((len(events.records), events.truncated), (2, True))
+            # By offset, the surplus is continued by time, as at any offset cursor.
+            self.assertEqual(events.next_cursor is None, cursor.startswith("before"))
+
+    def test_a_surplus_of_a_page_at_a_date_cursor_cannot_be_continued(self) -> None:
+        class Server:
+            def fetch(self, _: Params) -> Page:
+                time = "2026-08-01T13:00:00Z"
+                return Page([{"eventID": f"{n:032x}", "dateCreated": time} for n in range(3)], "1785585600000:0:0")
+
+        self.assertIsNone(list_events(Server(), limit=2).next_cursor)
+
+    def test_only_a_repeat_within_the_same_window_shows_that_an_event_was_skipped(self) -> None:
+        def page(numbers: Iterable[int], cursor: str | None) -> Page:
+            time = "2026-08-01T12:00:00Z"
+            return Page([{"eventID": f"{number:04x}" * 8, "dateCreated": time} for number in numbers], cursor)
+
+        first, window = range(100), (*range(100, 150), *range(50))
+        for rest, warning in ((range(50, 100), None), (range(100, 150), "repeated")):
+            pages = [page(first, "0:100:0"), page(window, "0:100:0"), page(rest, None)]
+
+            class Server:
+                def fetch(self, _: Params, pages: list[Page] = pages) -> Page:
+                    return pages.pop(0)
+
+            events = list_events(Server())
+            self.assertEqual((len(events.records), pages), (150, []))
+            self.assertEqual(events.truncated, warning is not None)
+            self.assertIn(warning or "None", str(events.warning))
 
 
 class TestSteps(unittest.TestCase):

@@ -74,6 +74,7 @@ class TestNotApplied(Scripted):
             ({"status": "ignored"}, issue(status="ignored")),
             ({"hasSeen": False}, issue()),
             ({"assignedTo": "team:2"}, issue(assignedTo=team)),
+            ({"assignedTo": "#ops"}, issue(assignedTo=team)),
             ({"assignedTo": "ann@x.example"}, issue(assignedTo=user)),
             ({"assignedTo": "1"}, issue(assignedTo=user)),
             ({"unassign": True}, issue()),
@@ -277,7 +278,8 @@ class TestIncompleteLists(Scripted):
         self.assertNotIn("warning", output)
 
     def test_a_direct_hit_has_no_link_header(self) -> None:
-        hit = answer(self.page(1, 1), link=None, **{"X-Sentry-Direct-Hit": "1"})
+        direct_hit: dict[str, Any] = {"X-Sentry-Direct-Hit": "1"}
+        hit = answer(self.page(1, 1), link=None, **direct_hit)
         output = self.run_against("list_project_issues", {**SLUGS, "limit": 1}, ("GET", ISSUES, hit))
         self.assertFalse(output["truncated"])
 

@@ -12,7 +12,7 @@ from komand_sentry.util.http import deadline, messages, transport
 from komand_sentry.util.sentry import pagination
 from testing.fake_clock import FakeClock
 from testing.plugin import action_message, connection_test_message
-from testing.scripted_server import Answer, ScriptedServer
+from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from unit_test import faults
 from unit_test.step_case import (
     EVENT_ID,
@@ -23,10 +23,12 @@ from unit_test.step_case import (
     SUBMIT,
     SUCCESSES,
     TOKEN,
+    UPDATE,
     Outcome,
     StepCase,
     params,
     run_against,
+    run_script,
     run_step,
 )
 
@@ -142,6 +144,8 @@ class Fault:
     :param attempts: number of requests of the step
     :param pauses: seconds between them
     :param timeout: of the step, None for the default
+    :param submit_cause: the cause of Submit Event, "" if it is the same
+    :param is_route_missing: the step also tries the alternative endpoint, which has the same fault
     """
 
     name: str
@@ -150,15 +154,27 @@ class Fault:
     attempts: int = ALL_ATTEMPTS
     pauses: tuple[float, ...] = tuple(ALL_PAUSES)
     timeout: float | None = None
+    is_route_missing: bool = False
+    submit_cause: str = ""
+
+    def cause_of(self, action: str) -> str:
+        """The expected words of the cause."""
+        return self.submit_cause if action == SUBMIT and self.submit_cause else self.cause
 
 
-def final(name: str, answer: Answer, cause: str, timeout: float | None = None) -> Fault:
+def final(name: str, answer: Answer, cause: str, **more: Any) -> Fault:
     """A fault that is not retried."""
-    return Fault(name, answer, cause, attempts=1, pauses=(), timeout=timeout)
+    return Fault(name, answer, cause, attempts=1, pauses=(), **more)
 
 
+# What a step requests after its endpoint turned out to be missing. An update first confirms which issue it changes.
+ALTERNATIVES: dict[str, tuple[str, str]] = {
+    LIST: ("GET", "/api/0/organizations/acme/issues/"),
+    EVENTS: ("GET", "/api/0/issues/5/events/"),
+    UPDATE: ("GET", "/api/0/issues/5/"),
+}
 REDIRECT = "a redirect to another address"
-NOT_SENTRY = "is not one of Sentry's API"
+NOT_SENTRY = "is not one of Sentry's"
 TOO_LARGE = "larger than the plugin accepts"
 WRONG_LENGTH = {"Content-Length": "9", "Connection": "close"}
 # The first retry after a lost connection has no pause.
@@ -178,15 +194,20 @@ FAULTS: tuple[Fault, ...] = (
     final("bomb in a redirect", Answer(play=faults.bomb(2 * MAX_BODY_BYTES, location="/api/0/")), TOO_LARGE),
     final("endless body", Answer(play=faults.endless_body), TOO_LARGE),
     final("endless chunk size", Answer(play=faults.endless_chunk_size), TOO_LARGE),
-    final("too many JSON values", Answer(body=b"[" + b"{}," * MAX_JSON_VALUES + b"{}]"), NOT_SENTRY),
+    final(
+        "too many JSON values",
+        Answer(body=b"[" + b"{}," * MAX_JSON_VALUES + b"{}]"),
+        TOO_LARGE,
+        submit_cause=NOT_SENTRY,
+    ),
     final("trickled body", Answer(play=faults.trickled_body), "did not respond in time", timeout=SLOW),
     final("trickled headers", Answer(play=faults.trickled_headers), "did not respond in time", timeout=SLOW),
     final("silence", Answer(play=faults.silence), "did not respond in time", timeout=SLOW),
-    final("HTML with 200", Answer(body=b"<html><title>Portal</title></html>"), NOT_SENTRY),
+    final("HTML with 200", Answer(body=b"<html><title>Portal</title></html>"), NOT_SENTRY, is_route_missing=True),
     final("empty 200", Answer(), NOT_SENTRY),
     final("incomplete JSON with 200", Answer(body=b'[{"id": "5"}, {"id'), NOT_SENTRY),
     final("JSON of another type", Answer(body=b'"pong"'), NOT_SENTRY),
-    final("JSON nested too deeply", Answer(body=b"[" * 100_000 + b"]" * 100_000), NOT_SENTRY),
+    final("JSON nested too deeply", Answer(body=b"[" * 9_000 + b"]" * 9_000), NOT_SENTRY),
     final("redirect to another host", Answer(302, headers={"Location": "http://127.0.0.2:1/api/0/x/"}), REDIRECT),
     final("redirect to https", Answer(301, headers={"Location": "https://127.0.0.1/api/0/x/"}), REDIRECT),
     final("redirect to a login page", Answer(302, headers={"Location": "/auth/login/acme/"}), REDIRECT),
@@ -194,14 +215,21 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 
 
-def run_fault(fault: Fault, action: str) -> Outcome:
-    """Run a step against a server with a fault. The limits on responses are small, so that reaching them is fast."""
+def run_fault(fault: Fault, action: str, *before: Answer) -> Outcome:
+    """Run a step against a server with a fault. The limits on responses are small, so that reaching them is fast.
+
+    :param before: responses before the fault
+    """
     with (
         mock.patch.object(transport, "MAX_BODY_BYTES", MAX_BODY_BYTES),
         mock.patch.object(deadline, "MAX_BODY_BYTES", MAX_BODY_BYTES),
         mock.patch.object(messages, "MAX_JSON_VALUES", MAX_JSON_VALUES),
     ):
-        return run_against(action, *[fault.answer] * fault.attempts, timeout=fault.timeout)
+        script = [(*REQUESTS[action], answer) for answer in (*before, *[fault.answer] * fault.attempts)]
+        # Once the endpoint of an issue is found, it stays the same.
+        if fault.is_route_missing and action in ALTERNATIVES and not (before and action == EVENTS):
+            script.append((*ALTERNATIVES[action], fault.answer))
+        return run_script(action, *script, timeout=fault.timeout)
 
 
 class TestFaults(StepCase):
@@ -211,7 +239,7 @@ class TestFaults(StepCase):
                 with self.subTest(fault.name, action=action):
                     started = time.monotonic()
                     outcome = run_fault(fault, action)
-                    self.assert_fails(outcome, fault.cause)
+                    self.assert_fails(outcome, fault.cause_of(action))
                     self.assertEqual(outcome.clock.slept, list(fault.pauses))
                     if fault.timeout is not None:
                         self.assertLess(time.monotonic() - started, 1.0)
@@ -319,7 +347,7 @@ class TestLists(StepCase):
 
     def page(self, *ids: object, cursor: str = "") -> Answer:
         body = json.dumps([{"id": str(number), "eventID": str(number)} for number in ids]).encode()
-        return Answer(body=body, headers=self.link(cursor) if cursor else {})
+        return Answer(body=body, headers=self.link(cursor) if cursor else LAST_PAGE)
 
     def ids(self, action: str, outcome: Outcome) -> list[str]:
         self.assert_succeeds(action, outcome)
@@ -350,17 +378,54 @@ class TestLists(StepCase):
         limited = Answer(429, headers={"Retry-After": "25"})
         pages = (limited, self.page(3, cursor="a"), limited, self.page(2, cursor="b"), limited)
         outcome = run_against(LIST, *pages)
-        self.assert_fails(outcome, "limits the rate of requests")
+        self.assertEqual(self.ids(LIST, outcome), ["3", "2"])
         self.assertEqual(outcome.clock.slept, [25.0, 25.0])
+        self.assert_incomplete(outcome, "limits the rate of requests", next_cursor="b")
+        self.assertIn("Wait 25 seconds", outcome.body["output"]["warning"])
 
-    def test_a_list_without_an_end_is_an_error(self) -> None:
+    def assert_incomplete(self, outcome: Outcome, reason: str, next_cursor: str | None) -> None:
+        """Assert that the step says in its output and in its log that the list is incomplete, and why."""
+        output = outcome.body["output"]
+        self.assertTrue(output["truncated"])
+        self.assertEqual(output.get("next_cursor"), next_cursor)
+        self.assertIn(reason, output["warning"])
+        self.assertIn(output["warning"], outcome.body["log"])
+
+    def test_a_list_without_an_end_is_incomplete(self) -> None:
         repeated = [self.page(3, cursor="a"), self.page(2, cursor="b"), self.page(1, cursor="a")]
         useless = [self.page(1, cursor=str(number)) for number in range(101)]
-        without_cursor = [Answer(body=b"[]", headers={"Link": '<http://x/>; rel="next"; results="true"'})]
-        for pages in (repeated, useless, without_cursor):
+        empty = [self.page(1, cursor="a"), *(self.page(cursor=str(number)) for number in range(100))]
+        no_end, skipped = "100 pages in a row have no new records", "repeated records across pages"
+        for action, pages, expected, reason in (
+            (LIST, repeated, ["3", "2", "1"], "a page that was already read"),
+            (EVENTS, repeated, ["3", "2", "1"], "a page that was already read"),
+            (LIST, useless, ["1"], no_end),
+            # An event that comes twice shows more: that another one was skipped.
+            (EVENTS, useless, ["1"], skipped),
+            (LIST, empty, ["1"], no_end),
+            (EVENTS, empty, ["1"], no_end),
+        ):
+            with self.subTest(action, pages=len(pages), reason=reason):
+                outcome = run_against(action, *pages)
+                self.assertEqual(self.ids(action, outcome), expected)
+                self.assert_incomplete(outcome, reason, next_cursor=None)
+
+    def test_a_next_page_without_a_cursor(self) -> None:
+        without_cursor = Answer(body=b"[]", headers={"Link": '<http://x/>; rel="next"; results="true"'})
+        for action in (LIST, EVENTS):
+            with self.subTest(action):
+                self.assert_fails(run_against(action, without_cursor), "cannot be read to the end")
+                outcome = run_against(action, self.page(2, cursor="a"), without_cursor)
+                self.assertEqual(self.ids(action, outcome), ["2"])
+                self.assert_incomplete(outcome, "names a next page without a cursor", next_cursor="a")
+
+    def test_each_fault_after_the_first_page_makes_the_list_incomplete(self) -> None:
+        for fault in FAULTS:
             for action in (LIST, EVENTS):
-                with self.subTest(action, pages=len(pages)):
-                    self.assert_fails(run_against(action, *pages), "cannot be read to the end")
+                with self.subTest(fault.name, action=action):
+                    outcome = run_fault(fault, action, self.page(2, cursor="a"))
+                    self.assertEqual(self.ids(action, outcome), ["2"])
+                    self.assert_incomplete(outcome, fault.cause, next_cursor="a")
 
     def test_a_list_of_the_maximum_size_is_truncated(self) -> None:
         with mock.patch.object(pagination, "MAX_RECORDS", 25):

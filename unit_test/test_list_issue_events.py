@@ -1,14 +1,18 @@
 """List Issue Events against the sandbox and a scripted server."""
 
+import time
 import unittest
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from testing.scripted_server import Answer, ScriptedServer
+from testing.plugin import Json
+from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
 
 
 class TestListIssueEvents(SandboxTestCase):
+    # So that neither pages nor limits end with a second, whose events have no order.
+    PER_SECOND = 35
     issue_id: str
     event_ids: list[str]
 
@@ -17,6 +21,7 @@ class TestListIssueEvents(SandboxTestCase):
         super().setUpClass()
         case = cls()
         case.setUp()
+        start = int(time.time()) - 60
         cls.event_ids = [
             case.submit(
                 {
@@ -25,6 +30,7 @@ class TestListIssueEvents(SandboxTestCase):
                     "environment": "production" if number % 10 == 0 else "staging",
                     "modules": {"requests": "2.32.0"},
                     "contexts": {"os": {"name": "Linux"}},
+                    "timestamp": start + number // cls.PER_SECOND,
                 }
             )
             for number in range(250)
@@ -33,16 +39,25 @@ class TestListIssueEvents(SandboxTestCase):
 
     def test_lists_all_events_newest_first(self) -> None:
         output = self.run_action("list_issue_events", {"issue_id": self.issue_id})
-        self.assertEqual([event["eventID"] for event in output["events"]], self.event_ids[::-1])
-        self.assertEqual((len(self.sandbox.requests), output["truncated"]), (3, False))
+        self.assert_complete(output["events"])
+        self.assertFalse(output["truncated"])
+        self.assertNotIn("warning", output)
+        # Two pages repeat the events of a second that the page before them ended in.
+        self.assertEqual(len(self.sandbox.requests), 4)
+
+    def assert_complete(self, events: list[Json]) -> None:
+        """Assert that each event is listed once, newest second first."""
+        self.assertCountEqual([event["eventID"] for event in events], self.event_ids)
+        created = [event["dateCreated"] for event in events]
+        self.assertEqual(created, sorted(created, reverse=True))
 
     def test_a_limited_list_can_be_continued_without_a_gap(self) -> None:
         first = self.run_action("list_issue_events", {"issue_id": self.issue_id, "limit": 120, "full": False})
         self.assertEqual((len(first["events"]), first["truncated"], len(self.sandbox.requests)), (120, True, 2))
         params = {"issue_id": self.issue_id, "full": False, "cursor": first["next_cursor"]}
         rest = self.run_action("list_issue_events", params)
-        events = first["events"] + rest["events"]
-        self.assertEqual([event["eventID"] for event in events], self.event_ids[::-1])
+        self.assert_complete(first["events"] + rest["events"])
+        self.assertFalse(rest["truncated"])
 
     def test_events_are_full_by_default(self) -> None:
         for full in (True, False):
@@ -87,12 +102,20 @@ class TestListIssueEvents(SandboxTestCase):
 
 
 class TestRequest(unittest.TestCase):
+    def test_an_empty_rest_of_a_list_is_not_checked(self) -> None:
+        empty = Answer(body=b"[]", headers=LAST_PAGE)
+        with ScriptedServer(("GET", "/api/0/issues/5/events/", empty)) as server:
+            params = {"issue_id": "5", "cursor": "0:100:0"}
+            output = run_action("list_issue_events", connection_to(server.base), params)
+        self.assertEqual((output["events"], output["truncated"]), ([], False))
+
     def test_full_is_sent_only_when_true(self) -> None:
         for given, expected in (
             ({}, [("full", "1"), ("per_page", "100")]),
             ({"full": True, "limit": 3}, [("full", "1"), ("per_page", "3")]),
             ({"full": False, "environment": "e"}, [("environment", "e"), ("per_page", "100")]),
         ):
-            with self.subTest(given), ScriptedServer(("GET", "/api/0/issues/5/events/", Answer(body=b"[]"))) as server:
+            page = Answer(body=b'[{"eventID": "1"}]', headers=LAST_PAGE)
+            with self.subTest(given), ScriptedServer(("GET", "/api/0/issues/5/events/", page)) as server:
                 run_action("list_issue_events", connection_to(server.base), {"issue_id": "5", **given})
                 self.assertEqual(server.received[0].params, expected)

@@ -10,7 +10,7 @@ from unittest import mock
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import InvalidInput, PaginationFailed
+from komand_sentry.util.errors.exceptions import InvalidInput
 from komand_sentry.util.errors.factory import ErrorContext
 from komand_sentry.util.errors.redaction import RedactingLogger
 from komand_sentry.util.http.client import RetryingClient
@@ -19,6 +19,7 @@ from komand_sentry.util.http.time_budget import TimeBudget
 from komand_sentry.util.http.transport import Transport
 from komand_sentry.util.sentry import pagination
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.pagination import (
     MAX_EMPTY_PAGES,
     PAGE_SIZE,
@@ -26,7 +27,6 @@ from komand_sentry.util.sentry.pagination import (
     Page,
     PageRange,
     PaginationError,
-    Record,
     RecordList,
     next_cursor,
     read_list,
@@ -127,6 +127,7 @@ class FakeList:
     :param ignores_size: each page has `own_size` records, even if fewer are requested
     :param hidden: records that the server filters out after it cut the page, as Sentry does
     :param page_bytes: size of each page
+    :param page_values: number of JSON values of each page
     """
 
     total: int
@@ -134,6 +135,7 @@ class FakeList:
     ignores_size: bool = False
     hidden: frozenset[int] = frozenset()
     page_bytes: int = 0
+    page_values: int = 0
     requests: list[dict[str, str]] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -146,7 +148,7 @@ class FakeList:
         start, requested = int(request.get("cursor", "0:0:0").split(":")[1]), int(request["limit"])
         end = start + (self.own_size if self.ignores_size else min(requested, self.own_size or requested))
         records = [{"id": str(number)} for number in range(start, min(end, self.total)) if number not in self.hidden]
-        return Page(records, f"0:{end}:0" if end < self.total else None, self.page_bytes)
+        return Page(records, f"0:{end}:0" if end < self.total else None, size=self.page_bytes, values=self.page_values)
 
     def read(self, limit: int = 0, cursor: str = "") -> RecordList:
         return read_list(self.fetch, SPEC, PageRange(limit, cursor), CONTEXT, HTTP)
@@ -269,7 +271,7 @@ class TestRecords(unittest.TestCase):
         result = read_pages(Page([{"title": "a"}, {"title": "a"}, {"id": None}], None))
         self.assertEqual(len(result.records), 3)
 
-    def test_each_returned_record_is_normalized_once(self) -> None:
+    def test_each_record_of_a_page_is_normalized_once(self) -> None:
         normalized: list[str] = []
 
         def normalize(record: Record) -> Record:
@@ -278,7 +280,8 @@ class TestRecords(unittest.TestCase):
 
         spec = ListSpec("id", "limit", normalize)
         result = read_pages(page(1, 2, cursor="a"), page(2, 3, 4), limit=3, spec=spec)
-        self.assertEqual(normalized, ["1", "2", "3"])
+        self.assertEqual(normalized, ["1", "2", "2", "3", "4"])
+        self.assertEqual(ids(result), ["1", "2", "3"])
         self.assertTrue(all(record["is_normalized"] for record in result.records))
 
 
@@ -286,26 +289,28 @@ class TestServersThatDoNotEnd(unittest.TestCase):
     def test_an_empty_page_does_not_end_the_list(self) -> None:
         self.assertEqual(ids(read_pages(page(cursor="0:100:0"), page(1))), ["1"])
 
-    def test_a_repeated_cursor_is_an_error(self) -> None:
+    def test_a_repeated_cursor_ends_the_list_with_a_warning(self) -> None:
         for cursors in (("a:0:0", "a:0:0"), ("a:0:0", "b:0:0", "a:0:0"), ("start:0:0",)):
             pages = [page(number, cursor=cursor) for number, cursor in enumerate(cursors)]
-            with self.subTest(cursors), self.assertRaises(PaginationFailed) as caught:
-                read_pages(*pages, cursor="start:0:0")
-            self.assertIn("already read", caught.exception.cause)
-            self.assertIn(cursors[-1], caught.exception.data)
+            with self.subTest(cursors):
+                result = read_pages(*pages, cursor="start:0:0")
+                self.assertEqual(ids(result), [str(number) for number in range(len(cursors))])
+                self.assertEqual((result.truncated, result.next_cursor), (True, None))
+                self.assertIn("already read", str(result.warning))
 
     def test_a_repeated_cursor_after_the_limit_is_not_followed(self) -> None:
-        self.assertEqual(ids(read_pages(page(1, cursor="a:0:0"), page(2, cursor="a:0:0"), limit=2)), ["1", "2"])
+        result = read_pages(page(1, cursor="a:0:0"), page(2, cursor="a:0:0"), limit=2)
+        self.assertEqual((ids(result), result.warning), (["1", "2"], None))
 
-    def test_too_many_pages_without_new_records_are_an_error(self) -> None:
+    def test_too_many_pages_without_new_records_end_the_list_with_a_warning(self) -> None:
         for numbers in ((), (0,)):
             useless = [page(*numbers, cursor=f"{number}:0:0") for number in range(MAX_EMPTY_PAGES)]
             with self.subTest(numbers):
-                with self.assertRaises(PaginationFailed) as caught:
-                    read_pages(page(0, cursor="start:0:0"), *useless)
-                self.assertIn(f"{MAX_EMPTY_PAGES} pages", caught.exception.cause)
+                result = read_pages(page(0, cursor="start:0:0"), *useless)
+                self.assertEqual((ids(result), result.truncated, result.next_cursor), (["0"], True, None))
+                self.assertIn(f"{MAX_EMPTY_PAGES} pages", str(result.warning))
                 result = read_pages(page(0, cursor="start:0:0"), *useless[1:], page(1, cursor="more:0:0"), page(2))
-                self.assertEqual(ids(result), ["0", "1", "2"])
+                self.assertEqual((ids(result), result.truncated, result.warning), (["0", "1", "2"], False, None))
 
     def test_a_last_page_after_many_empty_ones_ends_the_list(self) -> None:
         empty = [page(cursor=f"{number}:0:0") for number in range(MAX_EMPTY_PAGES - 1)]
@@ -314,9 +319,9 @@ class TestServersThatDoNotEnd(unittest.TestCase):
 
 class TestMaximumSize(unittest.TestCase):
     def test_a_list_of_the_maximum_size_is_truncated_and_can_be_continued(self) -> None:
-        for name, maximum in (("MAX_RECORDS", 6), ("MAX_LIST_BYTES", 300)):
+        for name, maximum in (("MAX_RECORDS", 6), ("MAX_LIST_BYTES", 300), ("MAX_LIST_VALUES", 30)):
             for limit in (0, 100):
-                server = FakeList(20, own_size=2, page_bytes=100)
+                server = FakeList(20, own_size=2, page_bytes=100, page_values=10)
                 with self.subTest(name, limit=limit), mock.patch.object(pagination, name, maximum):
                     with self.assertLogs(LOGGER, "INFO") as logs:
                         result = server.read(limit)
@@ -325,17 +330,30 @@ class TestMaximumSize(unittest.TestCase):
                     self.assertEqual(ids(server.read(limit, result.next_cursor or "")), server.visible[6:12])
 
     def test_a_list_that_ends_at_the_maximum_size_is_complete(self) -> None:
-        for name, maximum in (("MAX_RECORDS", 5), ("MAX_LIST_BYTES", 300)):
-            server = FakeList(6, own_size=2, page_bytes=100)
+        for name, maximum in (("MAX_RECORDS", 5), ("MAX_LIST_BYTES", 300), ("MAX_LIST_VALUES", 30)):
+            server = FakeList(6, own_size=2, page_bytes=100, page_values=10)
             with self.subTest(name), mock.patch.object(pagination, name, maximum):
                 result = server.read()
                 self.assertEqual((ids(result), result.truncated), (server.visible, False))
 
 
 class TestFailures(unittest.TestCase):
-    def test_a_failure_of_a_later_page_fails_the_step(self) -> None:
+    def test_a_failure_of_a_later_page_ends_the_list_with_a_warning(self) -> None:
         first = Answer(body=b'[{"id": "1"}]', headers=NEXT)
-        with ScriptedServer(("GET", PATH, first), ("GET", PATH, Answer(status=403))) as server:
+        with (
+            ScriptedServer(("GET", PATH, first), ("GET", PATH, Answer(status=403))) as server,
+            self.assertLogs("plugin.test", "WARNING") as logs,
+        ):
+            output = run_action("list_project_issues", connection_to(server.base), SLUGS)
+        self.assertEqual([issue["id"] for issue in output["issues"]], ["1"])
+        self.assertEqual((output["truncated"], output["next_cursor"]), (True, "a"))
+        # The reason, and what to do about it.
+        self.assertIn("(403)", output["warning"])
+        self.assertIn("event:read", output["warning"])
+        self.assertIn(output["warning"], "".join(logs.output))
+
+    def test_a_failure_of_the_first_page_fails_the_step(self) -> None:
+        with ScriptedServer(("GET", PATH, Answer(status=403))) as server:
             self.assertIn("(403)", failure_of(server.base).cause)
 
     def test_the_time_to_process_a_page_is_not_waiting(self) -> None:

@@ -8,7 +8,7 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.actions import ListProjectIssues, SubmitEvent, UpdateIssue
 from komand_sentry.connection.schema import ConnectionSchema
-from komand_sentry.util.errors.exceptions import BadRequest
+from komand_sentry.util.errors.exceptions import BadRequest, ResponseError, UnexpectedResponse
 from komand_sentry.util.http.messages import Response
 from komand_sentry.util.step import Inputs, Normalizer, Outputs, SentryAction, build_output, parse_inputs, step
 from testing.scripted_server import Answer, ScriptedServer
@@ -163,24 +163,26 @@ class StepTest(unittest.TestCase):
     def test_failed_step_does_not_hold_response_bodies(self) -> None:
         """The runtime keeps the exception of a failed step."""
         marker = "marker-of-this-test"
-        link = '<http://h.example/>; rel="next"; results="true"; cursor="0:100:0"'
-        page = json.dumps([{"id": "1", "metadata": {marker: [{}]}}]).encode()
-        path = "/api/0/projects/acme/pump/issues/"
-        pages = [Answer(body=page, headers={"Link": link}), Answer(400, json.dumps({"causes": marker}).encode())]
-        action = ListProjectIssues()
-        failure: Exception | None = None
-        with ScriptedServer(*(("GET", path, answer) for answer in pages)) as server:
-            action.connection = connection_to(server.base)
-            # assertRaises would clear the frames itself.
-            try:
-                action.run({"organization_slug": "acme", "project_slug": "pump"})
-            except BadRequest as error:
-                failure = error
-        gc.collect()
-        held = [
-            value
-            for value in gc.get_objects()
-            if (type(value) is Response and marker.encode() in value.body) or (type(value) is dict and marker in value)
-        ]
-        self.assertIsNotNone(failure and failure.__traceback__)
-        self.assertEqual(held, [])
+        refused = Answer(400, json.dumps({"causes": marker}).encode())
+        no_list = Answer(body=json.dumps([{"id": "1", "metadata": {marker: [{}]}}, "no issue"]).encode())
+        for answer, error_type in ((refused, BadRequest), (no_list, UnexpectedResponse)):
+            action = ListProjectIssues()
+            failure: Exception | None = None
+            with ScriptedServer(("GET", "/api/0/projects/acme/pump/issues/", answer)) as server:
+                action.connection = connection_to(server.base)
+                # assertRaises would clear the frames itself.
+                try:
+                    action.run({"organization_slug": "acme", "project_slug": "pump"})
+                except ResponseError as error:
+                    failure = error
+            gc.collect()
+            held = [
+                value
+                for value in gc.get_objects()
+                if (type(value) is Response and marker.encode() in value.body)
+                or (type(value) is dict and marker in value)
+            ]
+            with self.subTest(error_type):
+                self.assertIsInstance(failure, error_type)
+                self.assertIsNotNone(failure and failure.__traceback__)
+                self.assertEqual(held, [])

@@ -9,7 +9,7 @@ from insightconnect_plugin_runtime.exceptions import APIException, PluginExcepti
 
 
 class InvalidInput(PluginException):
-    """An input of the step or of the connection is invalid. Nothing was sent for it."""
+    """An input of the step or of the connection is invalid, or does not identify one object. Nothing was changed."""
 
 
 class ConnectionFailed(PluginException):

@@ -223,10 +223,16 @@ def not_applied_error(context: ErrorContext, names: tuple[str, ...]) -> NotAppli
     """A change that the server accepted, but did not make."""
     return NotApplied(
         cause=f"The server accepted the request for {context.name}, but did not change {join_truncated(names)}.",
-        assistance="hasSeen, isBookmarked and isSubscribed need the token of a user who is a member of the project. "
-        "Check that the server supports this change.",
+        assistance=_not_applied_advice(names),
         status_code=200,
     )
+
+
+def _not_applied_advice(names: tuple[str, ...]) -> str:
+    advice = "Check that the server supports this change, and that the token's user may make it."
+    if {"hasSeen", "isBookmarked", "isSubscribed"} & set(names):
+        advice = f"These flags need the token of a user who is a member of the project. {advice}"
+    return advice
 
 
 def pagination_error(context: ErrorContext, problem: str) -> PaginationFailed:

@@ -29,7 +29,12 @@ _TCP_OPTIONS = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_U
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _TCP_OPTIONS.items()),
+    # Not every operating system has all of them.
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in _TCP_OPTIONS.items()
+        if hasattr(socket, name)
+    ),
 )
 # The timeout 0 would make a socket non-blocking.
 _MIN_TIMEOUT = 0.001

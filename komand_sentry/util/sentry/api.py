@@ -82,7 +82,7 @@ class API:
             raise pagination_error(context, str(problem)) from None
         # Sentry sends no Link header with the only issue that an event ID in the query names.
         is_end_known = bool(link or response.header("x-sentry-direct-hit"))
-        return Page(records, cursor, is_end_known, len(response.body), response.json_values)
+        return Page(records, cursor, is_end_known, len(records), len(response.body), response.json_values)
 
     def read_list(
         self, path: Path, spec: ListSpec, context: ErrorContext, page_range: PageRange, params: Params = ()

@@ -122,8 +122,11 @@ class IssueEndpoint:
 
     def _only_organization(self) -> str:
         """The organization of a short ID, if the token sees only one."""
-        slugs = Projects(self.api).organization_slugs()
-        if len(slugs) == 1:
+        try:
+            slugs, is_complete = Projects(self.api).all_organization_slugs()
+        except ResponseError:
+            slugs, is_complete = (), False
+        if len(slugs) == 1 and is_complete:
             return slugs[0]
         seen = f" It sees {join_truncated(slugs)}." if slugs else ""
         raise invalid_input(
@@ -191,26 +194,41 @@ class IssueEndpoint:
             f"Issue {issue_id} is not found by its number alone: searching the organizations of the token "
             "(set organization_slug to skip this)"
         )
-        slugs, is_complete = Projects(self.api).all_organization_slugs()
-        if not slugs:
+        try:
+            slugs, is_complete = Projects(self.api).all_organization_slugs()
+        except ResponseError:
             raise failure from None
-        found, unchecked = [], [] if is_complete else ["further organizations"]
-        for slug in slugs:
+        found, unchecked, last_error = self._search(slugs)
+        if not is_complete:
+            unchecked = (*unchecked, "further organizations")
+        if len(found) > 1:
+            self._raise_ambiguous(found)
+        if unchecked and slugs and (is_write or not found):
+            self._raise_unchecked(unchecked, last_error or failure)
+        if not found:
+            raise failure from None
+        if unchecked:
+            log.warning(f"Issue {issue_id} may also exist in {join_truncated(unchecked)}, which could not be checked")
+        return issue_path(issue_id, found[0])
+
+    def _search(self, slugs: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], PluginException | None]:
+        """GET the issue in each organization: those that have it, those that could not be checked, and why."""
+        found: list[str] = []
+        unchecked: list[str] = []
+        last_error: PluginException | None = None
+        for position, slug in enumerate(slugs):
+            if self.api.http.budget.is_overdue:
+                unchecked += slugs[position:]
+                break
             try:
-                self.api.get_object(issue_path(issue_id, slug), self.context)
+                self.api.get_object(issue_path(self.reference.issue_id, slug), self.context)
                 found.append(slug)
             except _UNKNOWN:
                 continue
             except PluginException as error:
-                failure = error if isinstance(error, ResponseError) else failure
+                last_error = error
                 unchecked.append(slug)
-        if len(found) > 1:
-            self._raise_ambiguous(tuple(found))
-        if unchecked and (is_write or not found):
-            self._raise_unchecked(tuple(unchecked), failure)
-        if not found:
-            raise failure from None
-        return issue_path(issue_id, found[0])
+        return tuple(found), tuple(unchecked), last_error
 
     def _raise_ambiguous(self, slugs: tuple[str, ...]) -> NoReturn:
         raise invalid_input(
@@ -218,7 +236,7 @@ class IssueEndpoint:
             "Regions of Sentry number their issues independently. Set the organization_slug of the right one.",
         )
 
-    def _raise_unchecked(self, slugs: tuple[str, ...], failure: ResponseError) -> NoReturn:
+    def _raise_unchecked(self, slugs: tuple[str, ...], failure: PluginException) -> NoReturn:
         raise invalid_input(
             f"Issue {self.reference.issue_id} cannot be identified: {join_truncated(slugs)} could not be checked.",
             f"Set the organization_slug. The last failure: {failure.cause}",

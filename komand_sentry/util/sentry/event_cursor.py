@@ -8,6 +8,7 @@ events of a page are from one second, the cursor of the server is the only way t
 Sentry 9 orders by time, and its cursors are exact. Other servers are followed by their cursors, too.
 """
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -19,12 +20,13 @@ from komand_sentry.util.sentry.pagination import PAGE_SIZE, Page, PageCursor
 # Sentry searches this period if none is given, and refuses an `end` without a `start`.
 _PERIOD = timedelta(days=90)
 _SECOND = timedelta(seconds=1)
+_MIN_YEAR, _MAX_YEAR = 1971, 9000
 _OFFSET_CURSOR = re.compile(r"0:[0-9]+:0")
 _TIME_CURSOR = re.compile(
     r"before:(?P<end>[0-9T:-]{19})Z(?:;known=(?P<known>[0-9a-f,]*))?(?:;cursor=(?P<cursor>[^;]*))?"
 )
-# Enough to tell the events of one second apart.
-_ID_PREFIX_LENGTH = 12
+# Enough to tell the events of one second apart. A prefix of the ID is not: some start with the time.
+_DIGEST_BYTES = 6
 
 
 class EventCursor(NamedTuple):
@@ -34,7 +36,7 @@ class EventCursor(NamedTuple):
 
     :param cursor: of the server, "" for the first page of the window
     :param end: the window has only events before this time, None for all
-    :param known: prefixes of the IDs of events in the last second of the window that were already returned
+    :param known: digests of the IDs of events in the last second of the window that were already returned
     :param by_time: whether to continue by time at offset cursors. False if the server ignores the window
     """
 
@@ -80,7 +82,7 @@ class EventCursor(NamedTuple):
 
     def is_known(self, identity: str) -> bool:
         """Whether a previous step returned the event."""
-        return _prefix(identity) in self.known
+        return _digest(identity) in self.known
 
     def next(self, page: Page, records: list[Record], has_surplus: bool) -> "EventCursor | None":
         """The position after the last of the collected events; None at the end, or if it cannot be named."""
@@ -108,7 +110,7 @@ class EventCursor(NamedTuple):
         for record in reversed(records):
             if second_of(record) != second or len(known) == PAGE_SIZE:
                 break
-            known.append(_prefix(str(record.get("eventID", ""))))
+            known.append(_digest(str(record.get("eventID", ""))))
         previous = reversed(self.known) if self.end == second + _SECOND else ()
         return tuple(reversed(tuple(dict.fromkeys((*known, *previous)))[:PAGE_SIZE]))
 
@@ -124,12 +126,16 @@ def _parse_time(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return moment and moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    # Arithmetic with times near the limits of datetime overflows.
+    if not moment or not _MIN_YEAR <= moment.year <= _MAX_YEAR:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _prefix(event_id: str) -> str:
-    return event_id.replace("-", "").lower()[:_ID_PREFIX_LENGTH]
+def _digest(event_id: str) -> str:
+    normalized = event_id.replace("-", "").lower()
+    return hashlib.blake2b(normalized.encode(errors="replace"), digest_size=_DIGEST_BYTES).hexdigest()

@@ -24,12 +24,12 @@ MAX_EMPTY_PAGES = 100
 # Limits of one step. A list that reaches one is truncated and can be continued.
 MAX_RECORDS = 100_000
 MAX_LIST_BYTES = 1024**3
-MAX_LIST_VALUES = 20_000_000
+MAX_LIST_VALUES = 8_000_000
 _PAGES_PER_LOG_LINE = 10
 
 _LINK = re.compile(r"""<([^<>]*)>((?:\s*;\s*[A-Za-z-]+\s*=\s*(?:"[^"]*"|[^\s"';,<>]+))*)""")
 _ATTRIBUTE = re.compile(r"""([A-Za-z-]+)\s*=\s*(?:"([^"]*)"|([^\s"';,<>]+))""")
-# Version 2.0.0 could add `@{number}` to a cursor: the number of records of the page to skip.
+# Earlier versions could add `@{number}` to a cursor: the number of records of the page to skip.
 _SKIP_SUFFIX = re.compile(r"@[0-9]{1,9}$")
 
 
@@ -42,6 +42,7 @@ class Page(NamedTuple):
 
     :param next_cursor: None on the last page
     :param is_end_known: the server says whether there is a next page
+    :param length: number of records that the server sent, if some were removed since
     :param size: in bytes
     :param values: number of JSON values
     """
@@ -49,6 +50,7 @@ class Page(NamedTuple):
     records: list[Record]
     next_cursor: str | None
     is_end_known: bool = True
+    length: int = 0
     size: int = 0
     values: int = 0
 
@@ -195,6 +197,7 @@ class RecordCollector:
         self._window_ids: set[str] = set()
         self._seen_positions: set[Position] = set()
         self._empty_pages = 0
+        self._is_repeating = False
         self._bytes = 0
         self._values = 0
         self._has_surplus = False
@@ -213,7 +216,8 @@ class RecordCollector:
     @property
     def page_size(self) -> int:
         """How many records to request."""
-        if not self._limit or not self.position:
+        # After a page of repeats, a small page would probably have only repeats, too.
+        if not self._limit or not self.position or (self._is_repeating and not self.position.continues_window):
             return PAGE_SIZE
         return min(PAGE_SIZE, self._limit - len(self.records) + self.position.overlap)
 
@@ -232,8 +236,13 @@ class RecordCollector:
             self._window_ids.clear()
         is_new = [self._add_record(self._spec.normalize(record), position) for record in page.records]
         self._empty_pages = 0 if any(is_new) else self._empty_pages + 1
+        self._is_repeating = bool(is_new) and not any(is_new)
+        length = max(page.length, len(page.records))
         self.position = position.next(page, self.records, self._has_surplus)
-        if not page.is_end_known and len(page.records) >= page_size:
+        if self._has_surplus and self.position is None and length <= page_size:
+            # Reading this page again repeats records, but leaves no gap.
+            self.position = position
+        if not page.is_end_known and length >= page_size:
             self.warn(
                 "The server did not say whether there are more records (a proxy may have removed the Link header)."
             )
@@ -304,7 +313,9 @@ def read_list(
         if collector.pages % _PAGES_PER_LOG_LINE == 0:
             http.log.info(f"Read page {collector.pages} of {context.name}, {len(collector.records)} records so far")
     if collector.warning:
-        http.log.warning(f"The list of {context.name} is incomplete: {collector.warning}")
+        http.log.warning(f"The list is incomplete: {collector.warning}")
+    if collector.is_full and collector.position:
+        http.log.info(f"Stopped at the limit of the step ({page_range.limit} records)")
     http.log.info(f"Read {len(collector.records)} records of {context.name} in {collector.pages} page(s)")
     return collector.result()
 

@@ -4,13 +4,23 @@ from dataclasses import dataclass
 
 from komand_sentry.util.errors.exceptions import ConnectionFailed, ResponseError
 from komand_sentry.util.errors.factory import ErrorContext
+from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API, Path
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, read_list
 
 # The first page has up to 100. A token that sees more is rare, and each organization may cost one request.
 MAX_ORGANIZATIONS = 20
-MAX_PAGES = 5
+# Each costs a request in the search for an issue.
+MAX_LISTED = 300
+
+
+def _unchanged(record: Record) -> Record:
+    return record
+
+
+ORGANIZATIONS = ListSpec("slug", "per_page", _unchanged)
 
 
 @dataclass(frozen=True)
@@ -27,20 +37,17 @@ class Projects:
         return self._usable(self._list(("organizations",)) or [])
 
     def all_organization_slugs(self) -> tuple[tuple[str, ...], bool]:
-        """The slugs of all organizations, and whether these are all: not if there are more than MAX_PAGES pages.
+        """The slugs of all organizations, and whether these are known to be all: see RecordList.truncated.
 
         :raises PluginException: the list could not be read
         """
-        slugs: list[str] = []
-        cursor: str | None = ""
-        for _ in range(MAX_PAGES):
-            params = (("cursor", cursor),) if cursor else ()
-            page = self.api.get_page(("organizations",), ErrorContext("the organizations of the token"), params)
-            slugs += self._usable(page.records)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        return tuple(slugs), cursor is None
+        context = ErrorContext("the organizations of the token")
+
+        def fetch(params: Params) -> Page:
+            return self.api.get_page(("organizations",), context, params)
+
+        organizations = read_list(fetch, ORGANIZATIONS, PageRange(MAX_LISTED), context, self.api.http)
+        return self._usable(organizations.records), not organizations.truncated
 
     def names(self) -> tuple[str, ...] | None:
         """`organization/project` of the projects, None if the token may not list them. Reads one page of each list.
