@@ -5,7 +5,14 @@ from typing import ClassVar
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import Forbidden, InvalidInput, NotFound, RateLimited, ServerFailed, Unauthorized
+from komand_sentry.util.errors.exceptions import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+)
 from testing.plugin import Json
 from testing.scripted_server import Answer, Received, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, message, run_action

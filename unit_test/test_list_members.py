@@ -95,9 +95,7 @@ class TestWithoutScope(unittest.TestCase):
 
     def test_a_cursor_cannot_be_continued(self) -> None:
         with self.assertRaises(Forbidden):
-            run_script(
-                "list_members", {"organization_slug": "acme", "cursor": "100:1:0"}, ("GET", MEMBERS, DENIED)
-            )
+            run_script("list_members", {"organization_slug": "acme", "cursor": "100:1:0"}, ("GET", MEMBERS, DENIED))
 
     def test_refusal_of_the_members_is_reported(self) -> None:
         for users in (DENIED, Answer(404), Answer(500), Answer(body=b"{}")):

@@ -22,5 +22,7 @@ class TestListProjects(organization_list_case.OrganizationListCase):
     sent: ClassVar[Json] = {**returned, "id": 2, "features": ["alert-filters"], "options": {}, "team": {"slug": "ops"}}
 
     def test_project_without_events_and_platform(self) -> None:
-        output, _ = self.list_records({}, organization_list_case.answer({"id": "2", "firstEvent": None, "platform": None}))
+        output, _ = self.list_records(
+            {}, organization_list_case.answer({"id": "2", "firstEvent": None, "platform": None})
+        )
         self.assertEqual(output["projects"], [{"id": "2"}])
