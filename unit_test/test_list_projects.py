@@ -1,21 +1,28 @@
-import sys
-import os
+"""List Projects against the sandbox and a scripted server."""
 
-sys.path.append(os.path.abspath("../"))
+from typing import ClassVar
 
-from unittest import TestCase
-from komand_sentry.connection.connection import Connection
-from komand_sentry.actions.list_projects import ListProjects
-import json
-import logging
+from testing.plugin import Json
+from unit_test import organization_list_case
 
 
-class TestListProjects(TestCase):
-    def test_list_projects(self):
-        """
-        DO NOT USE PRODUCTION/SENSITIVE DATA FOR UNIT TESTS
+class TestListProjects(organization_list_case.OrganizationListCase):
+    name = "projects"
+    returned: ClassVar[Json] = {
+        "id": "2",
+        "slug": "pump-station",
+        "name": "Pump Station",
+        "platform": "python",
+        "status": "active",
+        "isMember": True,
+        "hasAccess": True,
+        "dateCreated": "2026-08-01T12:00:00Z",
+        "firstEvent": "2026-08-02T12:00:00Z",
+    }
+    sent: ClassVar[Json] = {**returned, "id": 2, "features": ["alert-filters"], "options": {}, "team": {"slug": "ops"}}
 
-        TODO: Implement test cases here
-        """
-
-        self.fail("Unimplemented Test Case")
+    def test_project_without_events_and_platform(self) -> None:
+        output, _ = self.list_records(
+            {}, organization_list_case.answer({"id": "2", "firstEvent": None, "platform": None})
+        )
+        self.assertEqual(output["projects"], [{"id": "2"}])

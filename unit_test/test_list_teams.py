@@ -1,21 +1,35 @@
-import sys
-import os
+"""List Teams against the sandbox and a scripted server."""
 
-sys.path.append(os.path.abspath("../"))
+from typing import ClassVar
 
-from unittest import TestCase
-from komand_sentry.connection.connection import Connection
-from komand_sentry.actions.list_teams import ListTeams
-import json
-import logging
+from testing.plugin import Json
+from unit_test import organization_list_case
 
 
-class TestListTeams(TestCase):
-    def test_list_teams(self):
-        """
-        DO NOT USE PRODUCTION/SENSITIVE DATA FOR UNIT TESTS
+class TestListTeams(organization_list_case.OrganizationListCase):
+    name = "teams"
+    sent: ClassVar[Json] = {
+        "id": 2,
+        "slug": "operations",
+        "name": "Operations",
+        "dateCreated": "2026-08-01T12:00:00Z",
+        "isMember": True,
+        "memberCount": 3,
+        "access": ["org:read"],
+        "projects": [{"id": "2", "slug": "pump-station", "features": []}, {"id": "3", "slug": "valves"}],
+    }
+    returned: ClassVar[Json] = {
+        "id": "2",
+        "slug": "operations",
+        "name": "Operations",
+        "isMember": True,
+        "memberCount": 3,
+        "projects": ["pump-station", "valves"],
+    }
 
-        TODO: Implement test cases here
-        """
-
-        self.fail("Unimplemented Test Case")
+    def test_id_can_be_assigned(self) -> None:
+        self.submit({"message": "For the team"})
+        team = self.run_action("list_teams", {"organization_slug": self.sandbox.env["ORG"]})["teams"][0]
+        inputs = {"issue_id": self.issues()[0]["id"], "assignedTo": f"team:{team['id']}"}
+        assignee = self.run_action("update_issue", inputs)["issue"]["assignedTo"]
+        self.assertEqual((assignee["type"], assignee["id"]), ("team", team["id"]))

@@ -1,34 +1,26 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import ListCommentsInput, ListCommentsOutput, Input, Output, Component
 
 # Custom imports below
+from komand_sentry.util.sentry.pagination import PageRange
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class ListComments(insightconnect_plugin_runtime.Action):
+class ListComments(SentryAction):
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
+    def __init__(self) -> None:
+        super().__init__(
             name="list_comments",
             description=Component.DESCRIPTION,
             input=ListCommentsInput(),
             output=ListCommentsOutput(),
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        cursor = params.get(Input.CURSOR)
-        issue_id = params.get(Input.ISSUE_ID)
-        limit = params.get(Input.LIMIT)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
+        issue_id = params[Input.ISSUE_ID]
+        organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
+        page_range = PageRange(params.get(Input.LIMIT, 100), params.get(Input.CURSOR, ""))
         # END INPUT BINDING - DO NOT REMOVE
-
-        return {
-            Output.COMMENTS: None,
-            Output.NEXT_CURSOR: None,
-            Output.TRUNCATED: None,
-            Output.WARNING: None,
-        }
+        comments = self.connection.client.comments.list_for_issue(issue_id, organization_slug, page_range)
+        return comments.output(Output.COMMENTS)

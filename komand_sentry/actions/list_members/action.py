@@ -1,31 +1,23 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import ListMembersInput, ListMembersOutput, Input, Output, Component
 
 # Custom imports below
+from komand_sentry.util.sentry.pagination import PageRange
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class ListMembers(insightconnect_plugin_runtime.Action):
+class ListMembers(SentryAction):
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
+    def __init__(self) -> None:
+        super().__init__(
             name="list_members", description=Component.DESCRIPTION, input=ListMembersInput(), output=ListMembersOutput()
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        cursor = params.get(Input.CURSOR)
-        limit = params.get(Input.LIMIT)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
-        query = params.get(Input.QUERY)
+        organization_slug = params[Input.ORGANIZATION_SLUG]
+        query = params.get(Input.QUERY, "")
+        page_range = PageRange(params.get(Input.LIMIT, 0), params.get(Input.CURSOR, ""))
         # END INPUT BINDING - DO NOT REMOVE
-
-        return {
-            Output.MEMBERS: None,
-            Output.NEXT_CURSOR: None,
-            Output.TRUNCATED: None,
-            Output.WARNING: None,
-        }
+        members = self.connection.client.members.list_for_organization(organization_slug, query, page_range)
+        return members.output(Output.MEMBERS)

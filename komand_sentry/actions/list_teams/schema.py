@@ -116,7 +116,7 @@ class ListTeamsOutput(insightconnect_plugin_runtime.Output):
         "slug": {
           "type": "string",
           "title": "Slug",
-          "description": "Slug of the team. Update Issue accepts it as",
+          "description": "Slug of the team. Update Issue accepts it as #slug",
           "order": 2
         },
         "name": {

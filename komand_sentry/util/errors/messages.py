@@ -249,6 +249,15 @@ TRANSPORT_ASSISTANCE = {
 FAILURE_ADVICE = "The server has a fault or is overloaded, or an input is one that this version does not support."
 
 
+def organization_advice() -> str:
+    """What to check if Sentry does not find an organization."""
+    return (
+        "Check the organization_slug (it is in the URL of the organization's pages), that the user or integration of "
+        "the token is a member, and for Sentry SaaS that the connection's URL is that of the region, such as "
+        "https://de.sentry.io."
+    )
+
+
 def project_advice(environment: str = "") -> str:
     """What to check if Sentry does not find a project.
 

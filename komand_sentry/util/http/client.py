@@ -53,7 +53,9 @@ class RetryingClient:
             timeout = self.budget.start_attempt()
             if not timeout:
                 raise TransportError(FailureKind.TIME_SPENT, f"{self.budget.seconds:g} seconds", stats)
-            outcome = self._attempt(request, timeout, new_connection=isinstance(outcome, TransportError))
+            # A stale connection fails without a response, after which only an idempotent request can be sent again.
+            new_connection = isinstance(outcome, TransportError) or not request.is_idempotent
+            outcome = self._attempt(request, timeout, new_connection)
             stats = stats._replace(requests=stats.requests + 1)
             if redirected := self._redirected(request, outcome, stats):
                 self.budget.end_attempt(failed=True)

@@ -119,6 +119,13 @@ class API:
         """
         return self._object(self.send_checked("PUT", path, context, body=body), context)
 
+    def post(self, path: Path, context: ErrorContext, body: Record) -> Record:
+        """POST a JSON object, and return the object in the response. It is not sent again if its response is lost.
+
+        :raises ResponseError: see send_checked, or the response is not an object
+        """
+        return self._object(self.send_checked("POST", path, context, body=body), context)
+
     def send_checked(
         self, method: str, path: Path, context: ErrorContext, params: Params = (), body: Any = None
     ) -> Response:

@@ -53,11 +53,6 @@ def issue_path(issue_id: str, organization: str = "") -> Path:
     return (*(("organizations", organization) if organization else ()), "issues", issue_id)
 
 
-def organization_path(organization: str, resource: str) -> Path:
-    """The path of a resource of an organization, such as its teams."""
-    return ("organizations", organization, resource)
-
-
 def organization_issues_path(organization: str) -> Path:
     """The path of the issues of all projects of an organization."""
     return ("organizations", organization, "issues")
@@ -82,6 +77,11 @@ class IssueEndpoint:
     context: ErrorContext
     _path: Path = field(default=(), repr=False)
 
+    @property
+    def path(self) -> Path:
+        """The path of the issue, empty until a request found it."""
+        return self._path
+
     def check_exists(self) -> None:
         """Check that the issue exists, because some servers return an empty list if it does not.
 
@@ -96,12 +96,27 @@ class IssueEndpoint:
         """
         return self._call(lambda path: self.api.get_page((*path, resource), self.context, params))
 
+    def get_object(self, *resource: str, params: Params = ()) -> Record:
+        """GET an object below the issue, such as one of its tags.
+
+        :raises PluginException: see API.get_object, or the issue cannot be identified
+        """
+        return self._call(lambda path: self.api.get_object((*path, *resource), self.context, params))
+
     def put(self, body: Record) -> Record:
         """PUT attributes of the issue, and return the issue.
 
         :raises PluginException: see API.put, or the issue cannot be identified beyond doubt
         """
         return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
+
+    def write(self, operation: Callable[[Path], T]) -> T:
+        """Run an operation that changes the issue, and return its result.
+
+        :param operation: gets the path of the issue
+        :raises PluginException: what the operation raises, or the issue cannot be identified beyond doubt
+        """
+        return self._call(operation, is_write=True)
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:

@@ -13,11 +13,12 @@ from komand_sentry.util.errors.messages import (
 )
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.messages import Params
-from komand_sentry.util.http.urls import InvalidURL, quote_segment
+from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
 from komand_sentry.util.sentry.issue_reference import IssueReference, is_other_issue
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
+from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
@@ -191,11 +192,4 @@ def check_slugs(**slugs: str) -> None:
     :raises InvalidInput: one cannot
     """
     for name, slug in slugs.items():
-        try:
-            quote_segment(slug)
-        except InvalidURL as error:
-            raise invalid_input(
-                f"The {name} is invalid: {error}.",
-                "The slug is in the URL of Sentry's pages, as in "
-                "https://sentry.io/organizations/<organization_slug>/projects/<project_slug>/.",
-            ) from None
+        check_slug(name, slug)

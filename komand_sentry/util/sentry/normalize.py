@@ -67,6 +67,24 @@ def normalize_event(record: Record) -> Record:
     return record
 
 
+def normalize_comment(record: Record) -> Record:
+    """A comment as the plugin returns it. Sentry's is an activity of the type note."""
+    actor = _normalize_actor(record.get("user"))
+    user = pick(actor, "type", "id", "name", "email") if isinstance(actor, dict) else None
+    return {**pick(record, "id", "dateCreated"), "text": text_of(record), "user": user}
+
+
+def text_of(comment: Record) -> Any:
+    """The text of a comment as Sentry sends it."""
+    data = comment.get("data")
+    return data.get("text") if isinstance(data, dict) else None
+
+
+def pick(record: Record, *keys: str) -> Record:
+    """The part of a record that the plugin returns."""
+    return {key: record[key] for key in keys if key in record}
+
+
 def _rename_keys(record: Record, names: dict[str, str]) -> None:
     for snake_case in record.keys() & names.keys():
         if record.get(names[snake_case]) is None:

@@ -283,6 +283,12 @@ class RecordCollector:
         return RecordList(self.records, truncated, cursor, self.warning)
 
 
+def check_range(page_range: PageRange) -> None:
+    """:raises InvalidInput: the limit is invalid"""
+    if page_range.limit < 0:
+        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")
+
+
 def read_list(
     fetch: Callable[[Params], Page], spec: ListSpec, page_range: PageRange, context: ErrorContext, http: RetryingClient
 ) -> RecordList:
@@ -293,8 +299,7 @@ def read_list(
     :param fetch: requests one page, given the query parameters for its size and its position
     :raises PluginException: the limit is invalid, or the first page failed
     """
-    if page_range.limit < 0:
-        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")
+    check_range(page_range)
     collector = RecordCollector(spec, page_range)
     while collector.position is not None and not collector.is_full:
         if limit := _limit_reached(collector, http):
