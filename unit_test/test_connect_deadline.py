@@ -215,16 +215,22 @@ class TestConnectionTest(unittest.TestCase):
         def slow(path: str, body: Any) -> tuple[str, str, Answer]:
             return ("GET", path, _after(clock, 2, body))
 
-        output = self.check(
-            clock,
-            slow("/api/0/", IDENTITY),
-            slow("/api/0/projects/", []),
-            slow("/api/0/organizations/", organizations),
-            *(slow(f"/api/0/organizations/{slug}/projects/", []) for slug in SLUGS[:7]),
-        )
+        with self.assertLogs("plugin.test", "INFO") as logs:
+            output = self.check(
+                clock,
+                slow("/api/0/", IDENTITY),
+                slow("/api/client-config/", {}),
+                slow("/auth/login/", {}),
+                slow("/api/0/projects/", []),
+                slow("/api/0/organizations/", organizations),
+                *(slow(f"/api/0/organizations/{slug}/projects/", [{"slug": "p"}]) for slug in SLUGS[:5]),
+            )
         self.assertLessEqual(clock.monotonic(), MAX_TEST_SECONDS)
         self.assertEqual(output["user"], "a@example.com")
-        self.assertNotIn("projects", output)
+        self.assertEqual(output["projects"], [f"{slug}/p" for slug in SLUGS[:5]])
+        log = "".join(logs.output)
+        self.assertIn("Not all projects are listed: those of org-5 could not be read in time", log)
+        self.assertIn("Projects: org-0/p, org-1/p", log)
 
     def test_each_request_is_limited_by_the_time_that_is_left(self) -> None:
         clock = FakeClock()
@@ -239,21 +245,23 @@ class TestConnectionTest(unittest.TestCase):
             self.check(
                 clock,
                 ("GET", "/api/0/", _after(clock, 8, IDENTITY)),
-                ("GET", "/api/0/projects/", _after(clock, 9, [{"slug": "p", "organization": {"slug": "o"}}])),
-                ("GET", "/api/client-config/", _after(clock, 1, {})),
+                ("GET", "/api/client-config/", _after(clock, 8, {})),
                 ("GET", "/auth/login/", _after(clock, 1, {})),
+                ("GET", "/api/0/projects/", _after(clock, 2, [{"slug": "p", "organization": {"slug": "o"}}])),
             )
-        self.assertEqual(limits, [15, 12, 3, 2])
+        self.assertEqual(limits, [15, 12, 4, 3])
 
     def test_a_shorter_timeout_of_the_connection_limits_it_as_well(self) -> None:
         clock = FakeClock()
-        self.check(
+        output = self.check(
             clock,
             ("GET", "/api/0/", _after(clock, 3, IDENTITY)),
-            ("GET", "/api/0/projects/", _after(clock, 2, [{"slug": "p", "organization": {"slug": "o"}}])),
+            ("GET", "/api/client-config/", _after(clock, 1, {})),
+            ("GET", "/auth/login/", _after(clock, 1, {})),
             timeout=5,
         )
         self.assertEqual(clock.monotonic(), 5)
+        self.assertEqual((output["user"], output.get("projects")), ("a@example.com", None))
 
     def test_waiting_for_a_rate_limit_ends_with_it_as_well(self) -> None:
         clock = FakeClock()

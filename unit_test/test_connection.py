@@ -81,6 +81,11 @@ class ConnectionTestTest(SandboxTestCase):
 class OtherServerTest(unittest.TestCase):
     no_version = (("GET", "/api/client-config/", Answer(404)), ("GET", "/auth/login/", Answer(404)))
 
+    def script(self, identity: Any, projects: Any) -> list[tuple[str, str, Answer]]:
+        """The requests of a connection test to a server that does not name its version."""
+        first, last = (Answer(body=json.dumps(body).encode()) for body in (identity, projects))
+        return [("GET", "/api/0/", first), *self.no_version, ("GET", "/api/0/projects/", last)]
+
     def cause(self, answer: Answer) -> str:
         with ScriptedServer(("GET", "/api/0/", answer)) as server, self.assertRaises(ConnectionTestException) as caught:
             connection_to(server.base).test()
@@ -118,7 +123,7 @@ class OtherServerTest(unittest.TestCase):
                 "Sentry 23.7.1",
             ),
         ):
-            with self.subTest(version), ScriptedServer(identity, projects, *script) as server:
+            with self.subTest(version), ScriptedServer(identity, *script, projects) as server:
                 report = connection_to(server.base).test()
                 self.assertEqual(report.get("version"), version)
                 self.assertEqual(report["projects"], ["acme/pump"])
@@ -130,7 +135,7 @@ class OtherServerTest(unittest.TestCase):
         # The budget of a connection test allows four retries; the public pages are requested twice at most.
         projects = [("GET", "/api/0/projects/", closed)] * 5
         pages = [("GET", path, closed) for _, path, _ in self.no_version for _ in range(2)]
-        with ScriptedServer(identity, *projects, *pages) as server:
+        with ScriptedServer(identity, *pages, *projects) as server:
             report = connection_to(server.base).test()
         self.assertIs(report["success"], True)
         self.assertLessEqual({"scopes", "actions"}, report.keys())
@@ -152,28 +157,26 @@ class OtherServerTest(unittest.TestCase):
         )
         for empty in (Answer(body=b"[]"), Answer(403), Answer(410)):
             of_acme = ("GET", "/api/0/organizations/acme/projects/", Answer(body=b'[{"slug": "pump"}]'))
-            script = (identity, ("GET", "/api/0/projects/", empty), organizations, of_acme, *self.no_version)
+            script = (identity, *self.no_version, ("GET", "/api/0/projects/", empty), organizations, of_acme)
             with self.subTest(empty), ScriptedServer(*script) as server:
                 self.assertEqual(connection_to(server.base).test()["projects"], ["acme/pump"])
         refused = [("GET", path, Answer(403)) for path in ("/api/0/projects/", "/api/0/organizations/")]
-        with ScriptedServer(identity, *refused, *self.no_version) as server:
+        with ScriptedServer(identity, *self.no_version, *refused) as server:
             self.assertNotIn("projects", connection_to(server.base).test())
 
     def test_project_is_named_with_its_organization_if_known(self) -> None:
         organizations: tuple[Any, ...] = ({"slug": "acme", "name": "Acme"}, {"slug": ""}, {}, None, "acme")
         projects = [{"id": "1", "slug": "pump", "organization": organization} for organization in organizations]
-        script = {"/api/0/": IDENTITY, "/api/0/projects/": [*projects, {"slug": "gate"}, {"id": 1}, {"slug": 7}]}
-        answers = (("GET", path, Answer(body=json.dumps(body).encode())) for path, body in script.items())
-        with ScriptedServer(*answers, *self.no_version) as server:
+        script = self.script(IDENTITY, [*projects, {"slug": "gate"}, {"id": 1}, {"slug": 7}])
+        with ScriptedServer(*script) as server:
             report = connection_to(server.base).test()
         self.assertEqual(report["projects"], ["acme/pump", "pump", "pump", "pump", "pump", "gate"])
 
     def test_token_in_a_response_is_masked_in_the_report(self) -> None:
         token = "sntryu_" + "0123456789abcdef" * 4
         identity = {"version": "0", "auth": {"scopes": ["event:read", token]}, "user": {"email": f"a{token}"}}
-        script = {"/api/0/": identity, "/api/0/projects/": [{"slug": f"pump-{token}"}]}
-        answers = (("GET", path, Answer(body=json.dumps(body).encode())) for path, body in script.items())
-        with ScriptedServer(*answers, *self.no_version) as server, self.assertLogs("plugin.test", "INFO") as logs:
+        script = self.script(identity, [{"slug": f"pump-{token}"}])
+        with ScriptedServer(*script) as server, self.assertLogs("plugin.test", "INFO") as logs:
             report = connection_to(server.base, token).test()
         self.assertEqual((report["user"], report["projects"]), ("a********", ["pump-********"]))
         self.assertNotIn(token, json.dumps(report) + "".join(logs.output))

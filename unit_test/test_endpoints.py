@@ -18,6 +18,7 @@ from komand_sentry.util.errors.exceptions import (
     ResponseError,
     ServerFailed,
 )
+from komand_sentry.util.sentry import projects
 from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import SandboxTestCase, connection_to, run_action
@@ -190,20 +191,37 @@ class TestIssueEndpoint(unittest.TestCase):
                 self.assertIn("organization_slug", caught.exception.assistance)
                 self.assertIn(reason, caught.exception.assistance)
 
-    def test_reads_five_pages_of_organizations_and_changes_nothing_if_there_are_more(self) -> None:
+    def test_reads_all_pages_of_organizations_and_changes_nothing_if_there_are_too_many(self) -> None:
         number = "/api/0/issues/5/"
-        pages = [
-            Answer(body=json.dumps([{"slug": f"a{page}"}]).encode(), headers=next_page(f"100:{page}:0"))
-            for page in range(5)
-        ]
-        first = [("PUT", number, NOT_FOUND), *(("GET", ORGANIZATIONS, page) for page in pages)]
-        checks = [("GET", f"/api/0/organizations/a{page}/issues/5/", ISSUE if page else NOT_FOUND) for page in (0, 1)]
-        checks += [("GET", f"/api/0/organizations/a{page}/issues/5/", NOT_FOUND) for page in (2, 3, 4)]
-        with ScriptedServer(*first, *checks) as server, self.assertRaises(InvalidInput) as caught:
-            run_action("update_issue", connection_to(server.base), {"issue_id": "5", "hasSeen": True})
-        self.assertIn("further organizations could not be checked", caught.exception.cause)
-        cursors = [dict(received.params).get("cursor") for received in server.received[1:6]]
-        self.assertEqual(cursors, [None, "100:0:0", "100:1:0", "100:2:0", "100:3:0"])
+        changes = {"issue_id": "5", "hasSeen": True}
+        for has_more in (False, True):
+            pages = [
+                Answer(body=json.dumps([{"slug": f"a{page}"}]).encode(), headers=next_page(f"100:{page}:0"))
+                for page in range(5)
+            ]
+            if not has_more:
+                pages[4] = organizations("a4")
+            script = [("PUT", number, NOT_FOUND), *(("GET", ORGANIZATIONS, page) for page in pages)]
+            script += [("GET", f"/api/0/organizations/a{page}/issues/5/", NOT_FOUND) for page in range(4)]
+            script += [("GET", "/api/0/organizations/a4/issues/5/", ISSUE)]
+            if not has_more:
+                script += [("PUT", "/api/0/organizations/a4/issues/5/", ISSUE)]
+            with (
+                self.subTest(has_more=has_more),
+                ScriptedServer(*script) as server,
+                mock.patch.object(projects, "MAX_LISTED", 5),
+            ):
+                if not has_more:
+                    run_action("update_issue", connection_to(server.base), changes)
+                    continue
+                with self.assertRaises(InvalidInput) as caught:
+                    run_action("update_issue", connection_to(server.base), changes)
+                self.assertIn("further organizations could not be checked", caught.exception.cause)
+                requested = [dict(received.params) for received in server.received[1:6]]
+                self.assertEqual(
+                    [params.get("cursor") for params in requested], [None, "100:0:0", "100:1:0", "100:2:0", "100:3:0"]
+                )
+                self.assertEqual([params["per_page"] for params in requested], ["5", "4", "3", "2", "1"])
 
     def test_a_page_of_the_web_interface_is_a_missing_route(self) -> None:
         output = list_events((ACME, WEB_PAGE), (PLAIN, EVENTS), organization_slug="acme")

@@ -204,8 +204,8 @@ FAULTS: tuple[Fault, ...] = (
     final("trickled headers", Answer(play=faults.trickled_headers), "did not respond in time", timeout=SLOW),
     final("silence", Answer(play=faults.silence), "did not respond in time", timeout=SLOW),
     final("HTML with 200", Answer(body=b"<html><title>Portal</title></html>"), NOT_SENTRY, is_route_missing=True),
-    final("empty 200", Answer(), NOT_SENTRY),
-    final("incomplete JSON with 200", Answer(body=b'[{"id": "5"}, {"id'), NOT_SENTRY),
+    Fault("empty 200", Answer(), "is incomplete"),
+    Fault("incomplete JSON with 200", Answer(body=b'[{"id": "5"}, {"id'), "is incomplete"),
     final("JSON of another type", Answer(body=b'"pong"'), NOT_SENTRY),
     final("JSON nested too deeply", Answer(body=b"[" * 9_000 + b"]" * 9_000), NOT_SENTRY),
     final("redirect to another host", Answer(302, headers={"Location": "http://127.0.0.2:1/api/0/x/"}), REDIRECT),
@@ -473,7 +473,7 @@ class TestConnectionTest(StepCase):
         for answer, cause in self.CASES:
             useless = answer.body.startswith(b'{"version')
             rest = [("GET", path, Answer(404)) for path in (
-                "/api/0/projects/", "/api/0/organizations/", "/api/client-config/", "/auth/login/"
+                "/api/client-config/", "/auth/login/", "/api/0/projects/", "/api/0/organizations/"
             )]  # fmt: skip
             with self.subTest(cause), ScriptedServer(("GET", "/api/0/", answer), *(rest if useless else ())) as server:
                 connection = {"token": {"token": TOKEN}, "url": server.base}

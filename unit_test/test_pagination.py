@@ -385,7 +385,8 @@ class TestFailures(unittest.TestCase):
         for name, answers in (
             ("not a list", [Answer(body=b'{"a": "%s"}' % filler, headers=NEXT)]),
             ("cut off", [cut_off] * 7),
-            ("not JSON", [Answer(body=filler)]),
+            ("blank", [Answer(body=filler)] * 7),
+            ("not JSON", [Answer(body=b"no" + filler)]),
         ):
             with self.subTest(name), ScriptedServer(*(("GET", PATH, answer) for answer in answers)) as server:
                 failure = failure_of(server.base)
