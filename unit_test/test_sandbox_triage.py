@@ -243,6 +243,16 @@ class TestComments(SandboxTest):
 
 
 class TestMerge(SandboxTest):
+    """Merges stay pending until `finish_merges`."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.sandbox.store.merge_seconds = 3600
+
+    def finish_merges(self) -> None:
+        self.sandbox.store.run("UPDATE issue_redirect SET since = 0")
+
     def merge(self, *issues: str, path: str = ISSUES) -> requests.Response:
         return self.api("PUT", path, params={"id": issues}, json={"merge": 1})
 
@@ -271,7 +281,7 @@ class TestMerge(SandboxTest):
         small, large = self.merged()
         paths = [f"/issues/{small['id']}/", f"{ISSUES}{small['id']}/", f"{ISSUES}{small['shortId']}/"]
         self.assertEqual({self.api("GET", path).status_code for path in paths}, {404})
-        time.sleep(0.15)
+        self.finish_merges()
         self.assertEqual({self.api("GET", path).json()["id"] for path in paths}, {large["id"]})
         changed = self.api("PUT", paths[0], json={"isBookmarked": True}).json()
         self.assertEqual((changed["id"], changed["isBookmarked"]), (large["id"], True))
@@ -289,7 +299,7 @@ class TestMerge(SandboxTest):
         for _ in range(3):
             third = self.new_issue(message="the third")["id"]
         self.merge(second, third)
-        time.sleep(0.15)
+        self.finish_merges()
         self.assertEqual(self.api("GET", f"/issues/{first}/").json()["id"], third)
         self.api("DELETE", f"/issues/{third}/")
         self.assertEqual(self.api("GET", f"/issues/{first}/").status_code, 404)
