@@ -88,8 +88,9 @@ class SentryClient:
 
     @property
     def ingest(self) -> Ingest:
-        """Ingestion: submit events."""
-        return Ingest(lambda secrets: self._http(self._budget(), secrets), self.clock.now, self.token)
+        """Ingestion: submit an event, and find its issue."""
+        budget = self._budget()
+        return Ingest(self._api(budget), lambda secrets: self._http(budget, secrets))
 
     def check_connection(self) -> ConnectionReport:
         """Test the connection, in MAX_TEST_SECONDS at most.
@@ -98,10 +99,10 @@ class SentryClient:
         """
         budget = TimeBudget(min(self.timeout, MAX_TEST_SECONDS), self.clock, is_total=True)
         with Interruptible():
-            return check_connection(API(self.server, self.token, self._http(budget, (self.token,))))
+            return check_connection(self._api(budget))
 
-    def _api(self) -> API:
-        return API(self.server, self.token, self._http(self._budget(), (self.token,)))
+    def _api(self, budget: TimeBudget | None = None) -> API:
+        return API(self.server, self.token, self._http(budget or self._budget(), (self.token,)))
 
     def _budget(self) -> TimeBudget:
         return TimeBudget(self.timeout, self.clock)

@@ -8,9 +8,9 @@ WRITE_SCOPE = "event:write"
 ADMIN_SCOPE = "event:admin"
 ORGANIZATION_SCOPE = "org:read"
 MEMBER_SCOPE = "member:read"
-TEAM_SCOPE = "team:read"
 _READ = (READ_SCOPE, WRITE_SCOPE, ADMIN_SCOPE)
 _WRITE = (WRITE_SCOPE, ADMIN_SCOPE)
+_ORGANIZATION = (ORGANIZATION_SCOPE, "org:write", "org:admin")
 
 # Any one of the scopes is sufficient; the first is the one to recommend. No scopes: the DSN authorizes the action.
 ACTION_SCOPES: dict[str, tuple[str, ...]] = {
@@ -23,9 +23,9 @@ ACTION_SCOPES: dict[str, tuple[str, ...]] = {
     "get_event": _READ,
     "list_tag_values": _READ,
     "list_comments": _READ,
-    "list_projects": (ORGANIZATION_SCOPE, "org:write", "org:admin"),
+    "list_projects": _ORGANIZATION,
     "list_members": (MEMBER_SCOPE, "member:write", "member:admin"),
-    "list_teams": (TEAM_SCOPE, "team:write", "team:admin"),
+    "list_teams": _ORGANIZATION,
     "update_issues": _WRITE,
     "merge_issues": _WRITE,
     "delete_issues": (ADMIN_SCOPE,),
