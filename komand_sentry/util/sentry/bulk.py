@@ -15,7 +15,7 @@ from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import IssueEndpoint
-from komand_sentry.util.sentry.issue_reference import IssueReference
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number
 from komand_sentry.util.sentry.issues import check_slugs, issue_endpoint, log_merged
 from komand_sentry.util.sentry.merging import MergedIssues, merge, merged_ids
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
@@ -181,9 +181,11 @@ class Bulk:
         """Why an issue was not deleted, None if it was."""
         failure = issue.failure or unconfirmed(issue, ids)
         if issue.endpoint and not failure:
-            issue.endpoint.context = issue.endpoint.context._replace(scope=ADMIN_SCOPE)
+            # By number, because a short ID can get another issue.
+            endpoint = issue.endpoint.by_number(str(issue.record["id"]))
+            endpoint.context = endpoint.context._replace(scope=ADMIN_SCOPE)
             try:
-                issue.endpoint.delete()
+                endpoint.delete()
             except PluginException as error:
                 failure = error
         name, log = sanitize(issue.issue_id), self.api.http.log
@@ -199,9 +201,9 @@ def unconfirmed(issue: ResolvedIssue, ids: list[str]) -> PluginException | None:
 
     :param ids: of all issues to delete
     """
-    found = str(issue.record.get("id") or "")
-    if not found:
-        return invalid_input("The server returned an issue without an ID.", "Check the URL of the connection.")
+    found = str(issue.record.get("id"))
+    if not is_issue_number(found):
+        return invalid_input("The server returned no issue with a numeric ID.", "Check the URL of the connection.")
     if merged_ids([issue.issue_id], issue.record) and found not in ids:
         return invalid_input(
             f"The issue was merged into issue {sanitize(found)}, which was not to be deleted.",

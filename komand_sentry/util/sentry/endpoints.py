@@ -30,7 +30,7 @@ from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params, Response
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, names_issue
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
@@ -40,7 +40,6 @@ T = TypeVar("T")
 # The project's endpoint searches all events; the organization's searches this period at most.
 ORGANIZATION_PERIOD = "90d"
 
-_MAX_NUMBER_LENGTH = 20
 _METHOD_NOT_ALLOWED = 405
 
 # The server does not have the endpoint. Some respond with the page of their web interface instead.
@@ -183,7 +182,7 @@ class IssueEndpoint:
         except ResponseError:
             raise failure from None
         number = str(found.get("groupId", ""))
-        if not number.isascii() or not number.isdigit() or len(number) > _MAX_NUMBER_LENGTH:
+        if not is_issue_number(number):
             raise failure from None
         return number
 

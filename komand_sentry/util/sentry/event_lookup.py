@@ -11,8 +11,10 @@ from komand_sentry.util.errors.exceptions import NotFound, RouteMissing
 from komand_sentry.util.errors.factory import ErrorContext
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.polling import poll
+from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import organization_path
+from komand_sentry.util.sentry.issue_reference import is_issue_number
 from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
@@ -25,6 +27,9 @@ def find_issue(api: API, organization_slug: str, event_id: str) -> Record:
 
     :returns: `found`, and if it is true, `issue_id`, `short_id` and `permalink`
     """
+    if not is_segment(event_id):
+        api.http.log.warning("The event is stored, but the server returned an ID that cannot be looked up")
+        return NO_ISSUE
     lookup = _EventLookup(api, organization_slug, event_id)
     try:
         found = poll(lookup.ask, api.http.budget)
@@ -39,7 +44,7 @@ def find_issue(api: API, organization_slug: str, event_id: str) -> Record:
         )
         return NO_ISSUE
     number = str(found.get("groupId"))
-    if not number.isdigit():
+    if not is_issue_number(number):
         api.http.log.info("The event has no issue")
         return NO_ISSUE
     return {"found": True, "issue_id": number, **_names(api, organization_slug, number)}

@@ -81,6 +81,11 @@ class IssueReference:
         return not self.host or server.is_same_service(self.host)
 
 
+def is_issue_number(text: str) -> bool:
+    """Whether a text is a numeric ID, as of a record of the server."""
+    return bool(re.fullmatch(_NUMBER, text))
+
+
 def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
     """Whether an issue that the server returned is the one that a reference names.
 

@@ -17,7 +17,7 @@ from komand_sentry.util.http.messages import Params, Response
 from komand_sentry.util.http.polling import poll
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
-from komand_sentry.util.sentry.issue_reference import IssueReference, is_other_issue
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, is_other_issue
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.scopes import WRITE_SCOPE
 
@@ -78,7 +78,7 @@ def numbers_of(issues: Sequence[Record]) -> tuple[str, ...]:
     :raises InvalidInput: one has none. Servers fail on other IDs, or ignore them
     """
     ids = tuple(str(issue.get("id")) for issue in issues)
-    if not all(number.isascii() and number.isdigit() for number in ids):
+    if not all(map(is_issue_number, ids)):
         raise invalid_input(
             f"The server returned an issue without a numeric ID ({join_truncated(ids)}). Nothing was merged.",
             "Check the issue_ids, and that the URL of the connection is that of a Sentry server.",
@@ -109,9 +109,10 @@ def accepted_merge(body: object) -> AcceptedMerge | None:
     with the status 200 and a `detail`.
     """
     merge = body.get("merge") if isinstance(body, dict) else None
-    if not isinstance(merge, dict) or not merge.get("parent") or not isinstance(merge.get("children"), list):
+    if not isinstance(merge, dict) or not isinstance(merge.get("children"), list):
         return None
-    return AcceptedMerge(str(merge["parent"]), [str(child) for child in merge["children"]])
+    parent, *children = (str(number) for number in (merge.get("parent"), *merge["children"]))
+    return AcceptedMerge(parent, children) if children and all(map(is_issue_number, (parent, *children))) else None
 
 
 def merged_ids(issue_ids: list[str], issue: Record) -> list[str]:
