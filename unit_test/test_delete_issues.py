@@ -120,9 +120,9 @@ class TestGuards(unittest.TestCase):
             with self.subTest(ids, confirm=confirm), self.assertRaises(InvalidInput) as caught:
                 run(ids=ids, confirm=confirm)
             self.assertIn("Nothing was deleted", caught.exception.cause)
-        for ids in ((), (" ",)):
-            with self.subTest(ids), self.assertRaises(InvalidInput):
-                run(ids=ids, confirm=0)
+        for empty in ((), (" ",)):
+            with self.subTest(empty), self.assertRaises(InvalidInput):
+                run(ids=empty, confirm=0)
 
     def test_confirm_counts_different_issues(self) -> None:
         self.assertEqual(run(get("30"), delete("30"), ids=("30", " 30 "), confirm=1)["deleted"], ["30"])
@@ -168,7 +168,7 @@ class TestFailuresOfAll(unittest.TestCase):
             (REFUSED, 1, "may not access issue 31"),
             (Answer(401, b'{"detail": "Invalid token"}'), 1, "did not accept the token"),
             (Answer(503), 8, "failed on issue 31"),
-            (Answer(play=faults.cut_off), 8, "may have been deleted"),
+            (Answer(play=faults.cut_off), 8, "may have deleted the issue"),
         ):
             with self.subTest(cause):
                 output = run(*read, delete("30"), *[delete("31", answer)] * count, ids=ids)

@@ -258,7 +258,7 @@ class TestFailures(MergeCase):
 class TestDecisions(unittest.TestCase):
     def test_the_response_of_a_merge(self) -> None:
         self.assertEqual(accepted_merge({"merge": {"parent": 30, "children": [31]}}), ("30", ["31"]))
-        for body in (
+        bodies: tuple[object, ...] = (
             None,
             [],
             {},
@@ -269,7 +269,8 @@ class TestDecisions(unittest.TestCase):
             {"merge": {"parent": "30", "children": "31"}},
             {"merge": {"parent": None, "children": ["31"]}},
             {"merge": {"parent": "30", "children": ["9" * 500]}},
-        ):
+        )
+        for body in bodies:
             with self.subTest(body):
                 self.assertIsNone(accepted_merge(body))
 

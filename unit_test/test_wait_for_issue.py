@@ -10,7 +10,7 @@ from komand_sentry.util.sentry.server import Server
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import Answer, Received, ScriptedServer
-from testing.support import ACTIONS, connection_to, run_action, validate
+from testing.support import ACTIONS, SandboxTestCase, connection_to, run_action, validate
 from unit_test import faults
 
 EVENT_ID = "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"
@@ -177,6 +177,34 @@ class TestInputs(WaitCase):
             with self.assertLogs("plugin.test", "WARNING") as logs:
                 self.assertEqual(run_action("submit_event", connection_to(api.base), params), COMPLETE)
         self.assertIn("The DSN is of localhost, but the event is looked up on 127.0.0.1", logs.output[-1])
+
+
+class TestSandbox(SandboxTestCase):
+    def submit_and_find(self, token: str, organization: str = "", **event: object) -> Json:
+        params = {
+            "dsn": self.sandbox.env["DSN_PUBLIC"],
+            "event_json": {"message": "Found again", **event},
+            "wait_for_issue": True,
+            "organization_slug": organization or self.sandbox.env["ORG"],
+        }
+        return run_action("submit_event", connection_to(self.sandbox.base, self.sandbox.env[token]), params)
+
+    def test_the_issue_of_the_event(self) -> None:
+        output = self.submit_and_find("TOKEN")
+        issue = self.issues(query="Found again")[0]
+        names = {"issue_id": issue["id"], "short_id": issue["shortId"], "permalink": issue["permalink"]}
+        self.assertEqual(output, {"id": output["id"], "found": True, **names})
+
+    def test_the_event_is_stored_although_the_token_or_the_organization_is_wrong(self) -> None:
+        for token, organization, message in (
+            ("TOKEN_TEAMREAD", "", "No scope"),
+            ("TOKEN_EXPIRED", "", "No valid token"),
+            ("TOKEN", "nowhere", "Wrong slug"),
+        ):
+            with self.subTest(message), self.assertLogs("plugin.test", "WARNING"):
+                output = self.submit_and_find(token, organization, message=message)
+                self.assertEqual(output, {"id": output["id"], "found": False})
+                self.assertEqual(len(self.issues(query=f'"{message}"')), 1)
 
 
 class TestService(unittest.TestCase):

@@ -21,5 +21,5 @@ class DeleteIssues(SentryAction):
         issue_ids = params[Input.ISSUE_IDS]
         confirm = params[Input.CONFIRM]
         # END INPUT BINDING - DO NOT REMOVE
-        deletion = self.connection.client.bulk.delete(organization_slug, issue_ids, confirm)
+        deletion = self.connection.client.deletion.delete(organization_slug, issue_ids, confirm)
         return {Output.DELETED: deletion.deleted, Output.RESULTS: deletion.results}

@@ -20,5 +20,5 @@ class MergeIssues(SentryAction):
         organization_slug = params[Input.ORGANIZATION_SLUG]
         issue_ids = params[Input.ISSUE_IDS]
         # END INPUT BINDING - DO NOT REMOVE
-        merged = self.connection.client.bulk.merge(organization_slug, issue_ids)
+        merged = self.connection.client.merging.merge(organization_slug, issue_ids)
         return {Output.ISSUE: merged.issue, Output.MERGED: merged.merged, Output.COMPLETED: merged.completed}

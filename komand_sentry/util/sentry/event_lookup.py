@@ -13,7 +13,6 @@ from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.polling import poll
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.endpoints import organization_path
 from komand_sentry.util.sentry.issue_reference import is_issue_number
 from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
@@ -71,7 +70,7 @@ class _EventLookup:
             "The server does not look up events by ID.",
         )
         try:
-            return self.api.get_object((*organization_path(self.organization, "eventids"), self.event_id), context)
+            return self.api.get_object(("organizations", self.organization, "eventids", self.event_id), context)
         except RouteMissing:
             raise
         except NotFound:

@@ -4,6 +4,7 @@ https://docs.sentry.io/api/events/bulk-mutate-a-list-of-issues/
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from komand_sentry.util.errors.server_message import server_message
 from komand_sentry.util.http.messages import Params, Response
 from komand_sentry.util.http.polling import poll
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.bulk import resolve_issues, unique_ids
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
 from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, is_other_issue
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
@@ -49,7 +51,34 @@ class AcceptedMerge(NamedTuple):
     children: list[str]
 
 
-def merge(api: API, organization: str, issues: Sequence[Record], endpoint: IssueEndpoint) -> MergedIssues:
+@dataclass(frozen=True)
+class Merging:
+    """https://docs.sentry.io/api/events/bulk-mutate-a-list-of-issues/"""
+
+    api: API
+
+    def merge(self, organization_slug: str, issue_ids: list[str]) -> MergedIssues:
+        """Merge issues of one project, and wait within the time budget until it is done. See merge_resolved.
+
+        :param issue_ids: the first is to remain
+        :raises PluginException: they are not at least two issues of one project, or the server refused the merge
+        """
+        ids = unique_ids(issue_ids)
+        issues = resolve_issues(self.api, organization_slug, ids) if len(ids) > 1 else []
+        for issue in issues:
+            if issue.failure:
+                raise issue.failure
+        if len(issues) == 1 and (merged := merged_ids(ids, issues[0].record)):
+            return MergedIssues(issues[0].record, merged, completed=True)
+        if len(issues) < 2 or not issues[0].endpoint:
+            raise invalid_input(
+                "The issue_ids are not of two different issues. Nothing was merged.",
+                "Set at least two issues of the same project. The first one is to remain.",
+            )
+        return merge_resolved(self.api, organization_slug, [issue.record for issue in issues], issues[0].endpoint)
+
+
+def merge_resolved(api: API, organization: str, issues: Sequence[Record], endpoint: IssueEndpoint) -> MergedIssues:
     """`PUT /organizations/{organization}/issues/?id=1&id=2`, and wait within the time budget until it is done.
 
     :param issues: the issues as the server has just returned them
