@@ -14,11 +14,12 @@ from komand_sentry.util.errors.exceptions import (
     ServerFailed,
     Unauthorized,
 )
+from komand_sentry.util.http.time_budget import SystemClock
 from komand_sentry.util.sentry.merging import accepted_merge, merged_ids
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import Answer, Received, ScriptedServer
-from testing.support import ACTIONS, connection_to, run_action, validate
+from testing.support import ACTIONS, SandboxTestCase, connection_to, run_action, validate
 from unit_test import faults
 
 ISSUES = "/api/0/organizations/acme/issues/"
@@ -144,6 +145,30 @@ class TestMerge(MergeCase):
             with self.subTest(missing.status):
                 self.assertTrue(self.merge(*script, ids=("5", "6"))["completed"])
                 self.assertEqual(self.requests("PUT")[1].params, [("id", "5"), ("id", "6"), GUARD[0]])
+
+
+class TestSandbox(SandboxTestCase):
+    def test_the_issue_with_the_most_events_remains(self) -> None:
+        for message in ("One", "Two", "Two", "Three"):
+            self.submit({"message": message})
+        issues = {issue["title"]: issue for issue in self.issues()}
+        ids = [issues["One"]["shortId"], issues["Two"]["id"], issues["Three"]["permalink"]]
+        # The sandbox merges after a moment.
+        self.connection.client.clock = SystemClock()
+        output = self.run_action("merge_issues", {"organization_slug": self.sandbox.env["ORG"], "issue_ids": ids})
+        self.assertEqual((output["issue"]["title"], output["issue"]["count"], output["completed"]), ("Two", "4", True))
+        self.assertEqual(sorted(output["merged"]), sorted(issues[title]["id"] for title in ("One", "Three")))
+        self.assertFalse({"One", "Three"} & {issue["title"] for issue in self.issues()})
+
+    def test_issues_stay_as_they_are_if_the_token_only_reads(self) -> None:
+        self.submit({"message": "Four"})
+        self.submit({"message": "Five"})
+        ids = [issue["id"] for issue in self.issues()][:2]
+        connection = connection_to(self.sandbox.base, self.sandbox.env["TOKEN_READONLY"])
+        with self.assertRaises(Forbidden) as caught:
+            run_action("merge_issues", connection, {"organization_slug": "acme", "issue_ids": ids})
+        self.assertIn("event:write", caught.exception.assistance)
+        self.assertLessEqual({"Four", "Five"}, {issue["title"] for issue in self.issues()})
 
 
 class TestIncomplete(MergeCase):

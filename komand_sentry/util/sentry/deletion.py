@@ -94,7 +94,7 @@ def unconfirmed(issue: ResolvedIssue, ids: list[str]) -> PluginException | None:
         return invalid_input("The server returned no issue with a numeric ID.", "Check the URL of the connection.")
     if merged_ids([issue.issue_id], issue.record) and found not in ids:
         return invalid_input(
-            f"The issue was merged into issue {sanitize(found)}, which was not to be deleted.",
+            f"Issue {sanitize(issue.issue_id)} was merged into issue {found}, which was not to be deleted.",
             "To delete that issue, set its ID.",
         )
     return None
