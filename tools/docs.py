@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from komand_sentry.util.sentry.scopes import ACTION_SCOPES
+from komand_sentry.util.sentry.scopes import ACTION_SCOPES, WAIT_SCOPES
 from sandbox import Sandbox
 from testing.plugin import ROOT, Json, run_plugin, sample_messages
 from tools.demo import Demo
@@ -101,13 +101,18 @@ def wrapped(text: str, width: int = 118) -> str:
     return "\n".join(lines)
 
 
+def _by_dsn() -> str:
+    any_of = ", and ".join(" or ".join(f"`{scope}`" for scope in scopes) for scopes in WAIT_SCOPES)
+    return f"The DSN. With `wait_for_issue`, also the token, with {any_of}"
+
+
 def scopes_table() -> str:
     """A table of the actions with the scopes that their tokens need."""
     titles = {name: action["title"] for name, action in yaml.safe_load(SPEC.read_text("utf-8"))["actions"].items()}
     rows = ["| Action | Authorized by |", "|---|---|", "| Connection test | The token, with any scope or none |"]
     for name, scopes in ACTION_SCOPES.items():
         any_of = " or ".join(f"`{scope}`" for scope in scopes)
-        rows.append(f"| {titles[name]} | {f'The token, with {any_of}' if scopes else 'The DSN'} |")
+        rows.append(f"| {titles[name]} | {f'The token, with {any_of}' if scopes else _by_dsn()} |")
     return "\n".join(rows)
 
 

@@ -1,31 +1,25 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import DeleteIssuesInput, DeleteIssuesOutput, Input, Output, Component
 
 # Custom imports below
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class DeleteIssues(insightconnect_plugin_runtime.Action):
+class DeleteIssues(SentryAction):
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
+    def __init__(self) -> None:
+        super().__init__(
             name="delete_issues",
             description=Component.DESCRIPTION,
             input=DeleteIssuesInput(),
             output=DeleteIssuesOutput(),
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        confirm = params.get(Input.CONFIRM)
-        issue_ids = params.get(Input.ISSUE_IDS)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
+        organization_slug = params[Input.ORGANIZATION_SLUG]
+        issue_ids = params[Input.ISSUE_IDS]
+        confirm = params[Input.CONFIRM]
         # END INPUT BINDING - DO NOT REMOVE
-
-        return {
-            Output.DELETED: None,
-            Output.RESULTS: None,
-        }
+        deletion = self.connection.client.deletion.delete(organization_slug, issue_ids, confirm)
+        return {Output.DELETED: deletion.deleted, Output.RESULTS: deletion.results}

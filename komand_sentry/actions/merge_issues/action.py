@@ -1,28 +1,24 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import MergeIssuesInput, MergeIssuesOutput, Input, Output, Component
 
 # Custom imports below
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class MergeIssues(insightconnect_plugin_runtime.Action):
+class MergeIssues(SentryAction):
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
-            name="merge_issues", description=Component.DESCRIPTION, input=MergeIssuesInput(), output=MergeIssuesOutput()
+    def __init__(self) -> None:
+        super().__init__(
+            name="merge_issues",
+            description=Component.DESCRIPTION,
+            input=MergeIssuesInput(),
+            output=MergeIssuesOutput(),
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        issue_ids = params.get(Input.ISSUE_IDS)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
+        organization_slug = params[Input.ORGANIZATION_SLUG]
+        issue_ids = params[Input.ISSUE_IDS]
         # END INPUT BINDING - DO NOT REMOVE
-
-        return {
-            Output.COMPLETED: None,
-            Output.ISSUE: None,
-            Output.MERGED: None,
-        }
+        merged = self.connection.client.merging.merge(organization_slug, issue_ids)
+        return {Output.ISSUE: merged.issue, Output.MERGED: merged.merged, Output.COMPLETED: merged.completed}

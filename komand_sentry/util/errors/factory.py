@@ -276,9 +276,9 @@ def insufficient_scopes(scopes: tuple[str, ...], is_organization_token: bool) ->
     """A token that Sentry accepts, but that allows no action."""
     kind = " It is an organization token, which is for build pipelines only." if is_organization_token else ""
     return InvalidInput(
-        cause=f"Sentry accepts the token, but it allows neither to list nor to update issues.{kind}",
+        cause=f"Sentry accepts the token, but it allows no action that uses the token.{kind}",
         assistance="Give the connection a user token or the token of an internal integration, with the scopes "
-        "event:read (to list) and event:write (to update).",
+        "event:read (to read issues) and event:write (to change them).",
         data=f"Scopes of the token: {join_truncated(scopes)}",
     )
 

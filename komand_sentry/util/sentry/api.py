@@ -126,6 +126,20 @@ class API:
         """
         return self._object(self.send_checked("POST", path, context, body=body), context)
 
+    def delete(self, path: Path, context: ErrorContext) -> None:
+        """DELETE an object. If the response was lost, the next attempt finds no object, which is a success.
+
+        :raises ResponseError: see send_checked
+        """
+        response = self.send("DELETE", path)
+        try:
+            self.raise_for_status(response, context)
+        except RouteMissing:
+            raise
+        except NotFound:
+            if response.stats.attempts == 1:
+                raise
+
     def send_checked(
         self, method: str, path: Path, context: ErrorContext, params: Params = (), body: Any = None
     ) -> Response:
@@ -153,8 +167,9 @@ class API:
             tuple((name, value.encode(errors="replace").decode()) for name, value in params),
             headers,
             None if body is None else json.dumps(body).encode(),
+            idempotent=method == "DELETE",
             redirect_prefix=f"{self.server.base}/api/",
-            expects_json=True,
+            expects_json=method != "DELETE",
         )
         return send_or_raise(self.http, request)
 

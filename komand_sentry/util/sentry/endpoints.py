@@ -28,9 +28,9 @@ from komand_sentry.util.errors.exceptions import (
 )
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short_ids_unsupported
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
-from komand_sentry.util.http.messages import Params
+from komand_sentry.util.http.messages import Params, Response
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, names_issue
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
@@ -40,7 +40,7 @@ T = TypeVar("T")
 # The project's endpoint searches all events; the organization's searches this period at most.
 ORGANIZATION_PERIOD = "90d"
 
-_MAX_NUMBER_LENGTH = 20
+_METHOD_NOT_ALLOWED = 405
 
 # The server does not have the endpoint. Some respond with the page of their web interface instead.
 _NO_ROUTE = (RouteMissing, HTMLResponse, Gone)
@@ -89,6 +89,14 @@ class IssueEndpoint:
         """
         self._call(lambda path: self.api.check_exists(path, self.context))
 
+    def get(self, is_write: bool = False) -> Record:
+        """GET the issue.
+
+        :param is_write: a change follows, so the issue must be identified beyond doubt
+        :raises PluginException: see API.get_object, or the issue cannot be identified
+        """
+        return self._call(lambda path: self.api.get_object(path, self.context), is_write)
+
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.
 
@@ -117,6 +125,18 @@ class IssueEndpoint:
         :raises PluginException: what the operation raises, or the issue cannot be identified beyond doubt
         """
         return self._call(operation, is_write=True)
+
+    def delete(self) -> None:
+        """DELETE the issue.
+
+        :raises PluginException: see API.delete, or the issue cannot be identified beyond doubt
+        """
+        self._call(lambda path: self.api.delete(path, self.context), is_write=True)
+
+    def by_number(self, number: str) -> "IssueEndpoint":
+        """The endpoint of the issue with a numeric ID, below the same path. Only for an endpoint that has been used."""
+        reference = replace(self.reference, issue_id=number)
+        return replace(self, reference=reference, _path=(*self._path[:-1], number))
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:
@@ -180,7 +200,7 @@ class IssueEndpoint:
         except ResponseError:
             raise failure from None
         number = str(found.get("groupId", ""))
-        if not number.isascii() or not number.isdigit() or len(number) > _MAX_NUMBER_LENGTH:
+        if not is_issue_number(number):
             raise failure from None
         return number
 
@@ -289,6 +309,24 @@ class ProjectIssuesEndpoint:
                 raise failure from None
         self._use_organization = True
         return page
+
+    def put(self, project_id: str, params: Params, body: Record) -> Response:
+        """PUT attributes of several issues: through the organization, or if the server lacks that, the project.
+
+        Without the parameter `project`, some servers act on issues of the user's own projects only.
+
+        :param project_id: the number of the project
+        :param params: which issues
+        :raises PluginException: see API.send_checked
+        """
+        path = organization_issues_path(self.organization)
+        try:
+            return self.api.send_checked("PUT", path, self.context, (*params, ("project", project_id)), body)
+        except ResponseError as failure:
+            if not isinstance(failure, _NO_ROUTE) and failure.status_code != _METHOD_NOT_ALLOWED:
+                raise
+        path = (*project_path(self.organization, self.project), "issues")
+        return self.api.send_checked("PUT", path, self.context, params, body)
 
     def check_exists(self) -> None:
         """Check that the project exists, because some servers return an empty list if it does not.

@@ -1,11 +1,11 @@
-"""Ingestion: submit an event to the store or the envelope endpoint of a DSN.
+"""Ingestion: submit an event to the store or the envelope endpoint of a DSN, and find its issue.
 
 https://develop.sentry.dev/sdk/overview/ and https://develop.sentry.dev/sdk/data-model/envelopes/
 """
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,9 @@ from komand_sentry.util.errors.server_message import server_message
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import Request, Response
 from komand_sentry.util.http.urls import is_plain_http
-from komand_sentry.util.sentry.api import USER_AGENT, send_or_raise
+from komand_sentry.util.sentry.api import API, USER_AGENT, send_or_raise
 from komand_sentry.util.sentry.dsn import DSN, InvalidDSN, parse_dsn
+from komand_sentry.util.sentry.event_lookup import NO_ISSUE, find_issue
 from komand_sentry.util.sentry.event_payload import (
     PROTOCOL_VERSION,
     Event,
@@ -37,6 +38,8 @@ from komand_sentry.util.sentry.event_payload import (
     to_valid_event,
     with_id_and_timestamp,
 )
+from komand_sentry.util.sentry.issues import check_slugs
+from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.server import is_saas_host
 
 # https://docs.sentry.io/concepts/data-management/size-limits/
@@ -66,16 +69,14 @@ class OutgoingEvent:
 
 @dataclass(frozen=True)
 class Ingest:
-    """The ingestion endpoints. The DSN authorizes events; the token is not sent.
+    """The ingestion endpoints. The DSN authorizes events; the token is only sent to the web API.
 
-    :param new_http: creates the HTTP client of the step, which redacts the given secrets in its log
-    :param now: returns the current time
-    :param token: of the connection, to redact it
+    :param api: the web API, to find the issue of an event
+    :param new_http: creates an HTTP client with the time budget of `api`, which redacts the given secrets in its log
     """
 
+    api: API
     new_http: Callable[[tuple[str, ...]], RetryingClient]
-    now: Callable[[], datetime]
-    token: str = field(repr=False)
 
     def submit(self, dsn_text: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """`POST /api/{project}/store/`, or `POST /api/{project}/envelope/` if the server lacks it.
@@ -86,11 +87,11 @@ class Ingest:
         :raises PluginException: the DSN or the event is invalid, or the server refused it or was not reached
         """
         dsn = _parse_dsn(dsn_text)
-        secrets = (dsn.secret_key, self.token)
+        secrets = (dsn.secret_key, self.api.token)
         http = self.new_http(secrets)
         if is_plain_http(dsn.base):
             http.log.warning("The DSN starts with http://, so the event is sent without encryption")
-        outgoing = prepare_event(event, self.now())
+        outgoing = prepare_event(event, http.budget.clock.now())
         if paths := invalid_paths(event):
             http.log.warning(f"The event lacks values that its errors name as invalid: {join_truncated(paths)}")
         headers = {
@@ -101,6 +102,30 @@ class Ingest:
         response = self._send(http, dsn, headers, outgoing)
         is_saas = is_saas_host(urlsplit(dsn.base).hostname or "")
         return _stored_id(response, outgoing, secrets, is_saas)
+
+    def submit_and_find(self, dsn_text: str, event: Event, version: int, organization_slug: str) -> Record:
+        """Submit an event, and wait within the time budget until Sentry has processed it.
+
+        :param organization_slug: of the project of the DSN
+        :returns: the `id` of the event, and its issue as find_issue returns it
+        :raises PluginException: see submit, or the organization_slug is missing or invalid
+        """
+        if not organization_slug:
+            raise invalid_input(
+                "The organization_slug is missing, which wait_for_issue needs. Nothing was sent.",
+                "Set the slug of the organization of the DSN's project, or set wait_for_issue to false.",
+            )
+        check_slugs(organization_slug=organization_slug)
+        event_id = self.submit(dsn_text, event, version)
+        dsn = _parse_dsn(dsn_text)
+        http = self.new_http((dsn.secret_key, self.api.token))
+        if envelope_item_type(event) == "transaction":
+            http.log.info("The event is a transaction, which has no issue")
+            return {"id": event_id, **NO_ISSUE}
+        host = urlsplit(dsn.base).hostname or ""
+        if not self.api.server.is_same_service(host):
+            http.log.warning(f"The DSN is of {host}, but the event is looked up on {self.api.server.host}")
+        return {"id": event_id, **find_issue(replace(self.api, http=http), organization_slug, event_id)}
 
     def _send(self, http: RetryingClient, dsn: DSN, headers: dict[str, str], event: OutgoingEvent) -> Response:
         def post(url: str, content_type: str, body: bytes) -> Response:

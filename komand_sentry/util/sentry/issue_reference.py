@@ -78,8 +78,12 @@ class IssueReference:
 
     def is_same_service(self, server: Server) -> bool:
         """Whether the permalink, if it is one, is of the server: of its host, or both are of Sentry SaaS."""
-        host = self.host.rstrip(".")
-        return not host or host == server.host.rstrip(".") or (is_saas_host(host) and server.is_saas)
+        return not self.host or server.is_same_service(self.host)
+
+
+def is_issue_number(text: str) -> bool:
+    """Whether a text is a numeric ID, as of a record of the server."""
+    return bool(re.fullmatch(_NUMBER, text))
 
 
 def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:

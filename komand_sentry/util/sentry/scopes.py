@@ -32,6 +32,8 @@ ACTION_SCOPES: dict[str, tuple[str, ...]] = {
     "delete_issues": (ADMIN_SCOPE,),
     "add_comment": _WRITE,
 }
+# What wait_for_issue of submit_event needs: one scope of each.
+WAIT_SCOPES = (_ORGANIZATION, _READ)
 
 
 def recommended_scope(action: str) -> str:
@@ -43,6 +45,11 @@ def is_allowed(action: str, scopes: tuple[str, ...] | None) -> bool:
     """Whether scopes allow an action. Unknown scopes (None) count as allowed."""
     required = ACTION_SCOPES[action]
     return not required or scopes is None or bool(set(required) & set(scopes))
+
+
+def missing_wait_scopes(scopes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The scopes that wait_for_issue of submit_event needs besides these. Unknown scopes (None) count as sufficient."""
+    return () if scopes is None else tuple(any_of[0] for any_of in WAIT_SCOPES if not set(any_of) & set(scopes))
 
 
 def is_useless(scopes: tuple[str, ...] | None) -> bool:
