@@ -89,6 +89,14 @@ class IssueEndpoint:
         """
         self._call(lambda path: self.api.check_exists(path, self.context))
 
+    def get(self, is_write: bool = False) -> Record:
+        """GET the issue.
+
+        :param is_write: a change follows, so the issue must be identified beyond doubt
+        :raises PluginException: see API.get_object, or the issue cannot be identified
+        """
+        return self._call(lambda path: self.api.get_object(path, self.context), is_write)
+
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.
 
