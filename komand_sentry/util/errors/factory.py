@@ -224,7 +224,8 @@ def not_applied_error(context: ErrorContext, names: tuple[str, ...]) -> NotAppli
     return NotApplied(
         cause=f"The server accepted the request for {context.name}, but did not change {join_truncated(names)}.",
         assistance="hasSeen, isBookmarked and isSubscribed need the token of a user who is a member of the project. "
-        "Check that the server supports this change.",
+        "An issue that is already resolved or ignored must be unresolved first to change how. Check that the server "
+        "supports this change: substatus needs Sentry 23, priority Sentry 24.",
         status_code=200,
     )
 
@@ -263,6 +264,14 @@ def short_ids_unsupported(short_id: str) -> InvalidInput:
     return invalid_input(
         f"The server does not find issues by short ID, such as {sanitize(short_id)}.",
         "Set issue_id to the issue's numeric ID (the id of an issue of List Project Issues), or to its permalink.",
+    )
+
+
+def search_unsupported() -> InvalidInput:
+    """A search in an organization on a server that has none."""
+    return invalid_input(
+        "The server cannot search the issues of an organization. Sentry 9, for example, cannot.",
+        "Use List Project Issues for each project, or update the server to Sentry 10 or later.",
     )
 
 

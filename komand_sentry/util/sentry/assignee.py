@@ -1,10 +1,18 @@
-"""Explain how to write the assignee of an issue in an output as the input `assignedTo`, which is a text."""
+"""The assignee of an issue: its forms in the input `assignedTo`, which is a text, and the slug of a team."""
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-from komand_sentry.util.errors.factory import invalid_input
+from komand_sentry.util.errors.factory import ErrorContext, invalid_input
+from komand_sentry.util.errors.messages import team_advice
+from komand_sentry.util.errors.redaction import sanitize
+from komand_sentry.util.http.urls import is_segment
+from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.endpoints import team_path
+from komand_sentry.util.sentry.issue_changes import IssueChanges
+from komand_sentry.util.sentry.scopes import TEAM_SCOPE
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
@@ -30,6 +38,27 @@ def assignee_hint(actor: dict[str, Any]) -> str:
     if identity.isascii() and identity.isdigit() and kind in ("user", "team", ""):
         return f"{kind or 'user'}:{identity[:20]}"
     return email if _EMAIL.fullmatch(email) else ""
+
+
+def resolve_assignee(api: API, changes: IssueChanges, organization: Callable[[], str]) -> IssueChanges:
+    """The changes, with `team:ID` for the `#slug` of a team, which no version of Sentry accepts.
+
+    `GET /teams/{organization}/{team}/`, only if the assignee is a slug.
+
+    :param organization: returns the slug of the organization
+    :raises PluginException: there is no such team, or the token may not see it
+    """
+    slug = changes.team_slug
+    if slug is None:
+        return changes
+    if not is_segment(slug):
+        raise invalid_input(
+            "The input 'assignedTo' has # without the slug of a team after it.", "Set it to # and a slug, such as #ops."
+        )
+    owner = organization()
+    context = ErrorContext(f"team {sanitize(slug)} of organization {sanitize(owner)}", TEAM_SCOPE, team_advice())
+    team = api.get_object(team_path(owner, slug), context)
+    return changes.with_assignee(f"team:{team.get('id')}")
 
 
 def _json_object(value: Any) -> dict[str, Any] | None:

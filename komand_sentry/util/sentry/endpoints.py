@@ -30,7 +30,7 @@ from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue
+from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue, organization_of_issue
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
@@ -66,6 +66,11 @@ def organization_issues_path(organization: str) -> Path:
 def project_path(organization: str, project: str) -> Path:
     """The path of a project."""
     return ("projects", organization, project)
+
+
+def team_path(organization: str, team: str) -> Path:
+    """The path of a team."""
+    return ("teams", organization, team)
 
 
 def short_id_path(organization: str, short_id: str) -> Path:
@@ -110,6 +115,31 @@ class IssueEndpoint:
         :raises PluginException: see API.put, or the issue cannot be identified beyond doubt
         """
         return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
+
+    def post(self, resource: str, body: Record) -> Record:
+        """POST to a list below the issue, such as its comments, and return the new object.
+
+        :raises PluginException: see API.post, or the issue cannot be identified beyond doubt
+        """
+        return self._call(lambda path: self.api.post((*path, resource), self.context, body), is_write=True)
+
+    def organization(self) -> str:
+        """The slug of the issue's organization: as the user named it, or from the issue itself.
+
+        :raises PluginException: see get, or the issue does not show its organization
+        """
+        if not self.reference.organization:
+            organization = organization_of_issue(self.get(is_write=True))
+            prefix, *rest = self._path
+            if prefix == "organizations":
+                organization = rest[0]
+            if not organization:
+                raise invalid_input(
+                    f"The organization of issue {sanitize(self.reference.issue_id)} is unknown.",
+                    "Set the organization_slug.",
+                )
+            return organization
+        return self.reference.organization
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:

@@ -1,7 +1,9 @@
-"""Issues: list those of a project, update one."""
+"""Issues: list those of a project, search those of an organization, update one."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import ServerFailed
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, not_applied_error
@@ -15,17 +17,16 @@ from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import InvalidURL, quote_segment
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.assignee import resolve_assignee
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
+from komand_sentry.util.sentry.issue_changes import IssueChanges
 from komand_sentry.util.sentry.issue_reference import IssueReference, is_other_issue
+from komand_sentry.util.sentry.issue_search import IssueSearch, SearchEndpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
-
-# What the issue reports after a status was set.
-_REPORTED_STATUS = {"resolvedInNextRelease": "resolved"}
-
 
 class IssueFilter(NamedTuple):
     """Which issues of a project to list: https://docs.sentry.io/api/events/list-a-projects-issues/
@@ -54,7 +55,7 @@ class IssueFilter(NamedTuple):
 class UpdatedIssue(NamedTuple):
     """The result of an update.
 
-    :param not_applied: names of the attributes that the server accepted without an error, but did not change
+    :param not_applied: names of the inputs that the server accepted without an error, but did not apply
     """
 
     issue: Record
@@ -92,49 +93,68 @@ class Issues:
             endpoint.check_exists()
         return issues
 
-    def update(self, issue_id: str, organization_slug: str, changes: Record) -> UpdatedIssue:
+    def search(self, organization_slug: str, search: IssueSearch, page_range: PageRange) -> RecordList:
+        """`GET /organizations/{organization}/issues/`, as many pages as the range needs.
+
+        :raises PluginException: see read_list, the search is invalid, or the server cannot search
+        """
+        check_slugs(organization_slug=organization_slug)
+        return SearchEndpoint(self.api, organization_slug, search).read(ISSUES, page_range)
+
+    def update(self, issue_id: str, organization_slug: str, changes: IssueChanges) -> UpdatedIssue:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`
 
         :param issue_id: a number, a permalink or a short ID
         :param organization_slug: "" if unknown
-        :param changes: the attributes to change; all others stay as they are
-        :raises PluginException: see API.put, the issue_id is invalid, or the server changed nothing
+        :raises PluginException: see apply_changes, the issue_id is invalid, or there is no such team
         """
         endpoint = issue_endpoint(self.api, issue_id, organization_slug, is_write=True)
-        status = changes.get("status", "")
-        endpoint.context = endpoint.context._replace(failure_advice=update_failure_advice(status))
-        try:
-            issue = endpoint.put(changes)
-        except ServerFailed:
-            if status != "resolvedInNextRelease":
-                raise
-            # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
-            issue = endpoint.put({**changes, "status": "resolved", "statusDetails": {"inNextRelease": True}})
-        normalize_issue(issue)
-        log_merged(endpoint, issue)
-        not_applied = not_applied_changes(changes, issue)
-        if len(not_applied) == len(changes):
-            raise not_applied_error(endpoint.context, tuple(not_applied))
-        if not_applied:
-            self.api.http.log.warning(f"The server accepted the request, but did not change: {', '.join(not_applied)}")
-        return UpdatedIssue(issue, not_applied)
+        return apply_changes(endpoint, resolve_assignee(self.api, changes, endpoint.organization))
 
 
-def not_applied_changes(changes: Record, issue: Record) -> list[str]:
-    """The names of the requested changes that the updated issue does not show."""
-    return [name for name, value in changes.items() if not _is_applied(name, value, issue.get(name))]
+def apply_changes(endpoint: IssueEndpoint, changes: IssueChanges) -> UpdatedIssue:
+    """PUT the changes of an issue, and then POST the comment.
+
+    If the comment fails, the change was made: the comment is then one of `not_applied`.
+
+    :raises PluginException: see API.put, or the server changed nothing
+    """
+    issue = normalize_issue(_put(endpoint, changes))
+    log_merged(endpoint, issue)
+    not_applied = changes.not_applied(issue)
+    if len(not_applied) == len(changes.inputs):
+        raise not_applied_error(endpoint.context, tuple(not_applied))
+    if not_applied:
+        endpoint.api.http.log.warning(f"The server accepted the request, but did not change: {', '.join(not_applied)}")
+    if changes.comment and not _post_comment(endpoint, changes.comment):
+        not_applied.append("comment")
+    return UpdatedIssue(issue, not_applied)
 
 
-def _is_applied(name: str, requested: Any, reported: Any) -> bool:
-    if name == "status":
-        return bool(_REPORTED_STATUS.get(requested, requested) == reported)
-    if name != "assignedTo":
-        return bool(requested == reported)
-    if not requested or not isinstance(reported, dict):
-        # The server reports an assignee exactly if one was requested.
-        return not requested and not reported
-    kind = "team" if str(requested).startswith(("team:", "#")) else "user"
-    return bool(reported.get("type") == kind)
+def _put(endpoint: IssueEndpoint, changes: IssueChanges) -> Record:
+    advice = update_failure_advice("resolvedInNextRelease" if "inNextRelease" in changes.inputs else changes.status)
+    endpoint.context = endpoint.context._replace(failure_advice=advice)
+    try:
+        return endpoint.put(changes.body)
+    except ServerFailed:
+        if changes.status != "resolvedInNextRelease":
+            raise
+        # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
+        return endpoint.put({**changes.body, "status": "resolved", "statusDetails": {"inNextRelease": True}})
+
+
+def _post_comment(endpoint: IssueEndpoint, text: str) -> bool:
+    """`POST .../issues/{ID}/comments/`
+
+    :returns: whether the comment was posted; if not, the reason is logged
+    """
+    try:
+        endpoint.post("comments", {"text": text})
+    except PluginException as failure:
+        reason = f"{failure.cause} {failure.assistance}"
+        endpoint.api.http.log.warning(f"The issue was changed, but the comment was not posted: {reason}")
+        return False
+    return True
 
 
 def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:

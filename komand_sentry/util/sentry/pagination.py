@@ -44,6 +44,7 @@ class Page(NamedTuple):
     :param is_end_known: the server says whether there is a next page
     :param size: in bytes
     :param values: number of JSON values
+    :param hits: number of records of all pages, 0 if the server does not say. Sentry counts up to 1000
     """
 
     records: list[Record]
@@ -51,6 +52,7 @@ class Page(NamedTuple):
     is_end_known: bool = True
     size: int = 0
     values: int = 0
+    hits: int = 0
 
 
 class Position(Protocol):
