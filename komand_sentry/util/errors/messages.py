@@ -273,14 +273,6 @@ def search_advice(environments: tuple[str, ...] = ()) -> str:
     )
 
 
-def team_advice() -> str:
-    """What to check if Sentry does not find the team of an assignee."""
-    return (
-        "Check the slug of the team (List Teams returns it) and the organization_slug. The token must see the team. "
-        "Or set assignedTo to team:ID."
-    )
-
-
 def issue_advice(environment: str = "") -> str:
     """What to check if Sentry does not find an issue.
 

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input
-from komand_sentry.util.errors.messages import team_advice
+from komand_sentry.util.errors.messages import search_advice
 from komand_sentry.util.errors.redaction import sanitize
-from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.endpoints import team_path
+from komand_sentry.util.sentry.endpoints import organization_path
 from komand_sentry.util.sentry.issue_changes import IssueChanges
+from komand_sentry.util.sentry.pagination import ListSpec, PageRange
 from komand_sentry.util.sentry.scopes import TEAM_SCOPE
 
+_TEAMS = ListSpec("id", "per_page", lambda record: record)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
 
@@ -43,7 +44,7 @@ def assignee_hint(actor: dict[str, Any]) -> str:
 def resolve_assignee(api: API, changes: IssueChanges, organization: Callable[[], str]) -> IssueChanges:
     """The changes, with `team:ID` for the `#slug` of a team, which no version of Sentry accepts.
 
-    `GET /teams/{organization}/{team}/`, only if the assignee is a slug.
+    `GET /organizations/{organization}/teams/`, only if the assignee is a slug.
 
     :param organization: returns the slug of the organization
     :raises PluginException: there is no such team, or the token may not see it
@@ -51,14 +52,16 @@ def resolve_assignee(api: API, changes: IssueChanges, organization: Callable[[],
     slug = changes.team_slug
     if slug is None:
         return changes
-    if not is_segment(slug):
-        raise invalid_input(
-            "The input 'assignedTo' has # without the slug of a team after it.", "Set it to # and a slug, such as #ops."
-        )
     owner = organization()
-    context = ErrorContext(f"team {sanitize(slug)} of organization {sanitize(owner)}", TEAM_SCOPE, team_advice())
-    team = api.get_object(team_path(owner, slug), context)
-    return changes.with_assignee(f"team:{team.get('id')}")
+    context = ErrorContext(f"the teams of organization {sanitize(owner)}", TEAM_SCOPE, search_advice())
+    teams = api.read_list(organization_path(owner, "teams"), _TEAMS, context, PageRange()).records
+    identity = next((team.get("id") for team in teams if team.get("slug") == slug), None)
+    if identity is None:
+        raise invalid_input(
+            f"Organization {sanitize(owner)} has no team {sanitize(slug)} that the token can access.",
+            "Check the slug of the team, which List Teams returns, or set assignedTo to team:ID.",
+        )
+    return changes.with_assignee(f"team:{identity}")
 
 
 def _json_object(value: Any) -> dict[str, Any] | None:

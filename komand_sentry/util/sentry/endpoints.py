@@ -68,11 +68,6 @@ def project_path(organization: str, project: str) -> Path:
     return ("projects", organization, project)
 
 
-def team_path(organization: str, team: str) -> Path:
-    """The path of a team."""
-    return ("teams", organization, team)
-
-
 def short_id_path(organization: str, short_id: str) -> Path:
     """The path that resolves a short ID."""
     return ("organizations", organization, "shortids", short_id)
