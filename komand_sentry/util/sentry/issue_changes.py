@@ -168,6 +168,8 @@ def _check_conditions(inputs: Record) -> None:
 
 
 def _check_values(inputs: Record) -> None:
+    if inputs.get("assignedTo") == "#":
+        raise invalid_input("assignedTo has no slug after #.", "Set # and the slug of a team, such as #ops.")
     for name in _NUMBERS:
         if name in inputs and inputs[name] < 1:
             raise invalid_input(f"{name} is {inputs[name]}.", f"Set {name} to a positive number, or do not set it.")
