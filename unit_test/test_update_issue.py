@@ -141,7 +141,7 @@ class Scripted(unittest.TestCase):
             output = run_action("update_issue", connection_to(self.server.base), {"issue_id": "5", **params})
         return output
 
-    def fail(self, params: Json, *script: tuple[str, str, Answer]) -> PluginException:
+    def failure_of(self, params: Json, *script: tuple[str, str, Answer]) -> PluginException:
         with self.assertRaises(PluginException) as caught:
             self.update(params, *script)
         return caught.exception
@@ -167,8 +167,8 @@ class TestComment(Scripted):
                 self.assertIn(str(failure.status), logs.output[-1])
 
     def test_no_comment_is_posted_if_the_change_fails(self) -> None:
-        self.fail(self.RESOLVE, ("PUT", PATH, answer({"status": ["no"]}, 400)))
-        self.fail(self.RESOLVE, ("PUT", PATH, answer({**ISSUE, "status": "ignored"})))
+        self.failure_of(self.RESOLVE, ("PUT", PATH, answer({"status": ["no"]}, 400)))
+        self.failure_of(self.RESOLVE, ("PUT", PATH, answer({**ISSUE, "status": "ignored"})))
 
 
 class TestTeamSlug(Scripted):
@@ -198,17 +198,17 @@ class TestTeamSlug(Scripted):
         )
 
     def test_an_issue_that_does_not_show_its_organization_is_not_changed(self) -> None:
-        error = self.fail({"assignedTo": "#ops"}, ("GET", "/api/0/issues/5/", answer({"id": "5"})))
+        error = self.failure_of({"assignedTo": "#ops"}, ("GET", "/api/0/issues/5/", answer({"id": "5"})))
         self.assertIn("organization_slug", error.assistance)
 
     def test_an_unknown_team_is_an_error_and_nothing_is_changed(self) -> None:
-        error = self.fail(
+        error = self.failure_of(
             {"organization_slug": "acme", "assignedTo": "#nobody"}, ("GET", TEAMS_PATH, answer(TEAMS))
         )
         self.assertIn("no team nobody", error.cause)
 
     def test_the_missing_scope_is_named(self) -> None:
-        error = self.fail(
+        error = self.failure_of(
             {"organization_slug": "acme", "assignedTo": "#ops"}, ("GET", TEAMS_PATH, answer(FORBIDDEN, 403))
         )
         self.assertIn("team:read", error.assistance)
@@ -223,12 +223,12 @@ class TestOldServer(Scripted):
         self.assertEqual(sorted(output["not_applied"]), ["priority", "substatus"])
 
     def test_an_ignored_priority_alone_is_an_error(self) -> None:
-        error = self.fail({"organization_slug": "acme", "priority": "high"}, ("PUT", PATH, answer(ISSUE)))
+        error = self.failure_of({"organization_slug": "acme", "priority": "high"}, ("PUT", PATH, answer(ISSUE)))
         self.assertIn("priority", error.cause)
         self.assertIn("Sentry 24", error.assistance)
 
     def test_a_fault_for_a_project_without_releases_is_explained(self) -> None:
-        error = self.fail(
+        error = self.failure_of(
             {"organization_slug": "acme", "status": "resolved", "inNextRelease": True},
             ("PUT", PATH, answer({"detail": "Internal Error"}, 500)),
         )
