@@ -1,56 +1,36 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
-from .schema import UpdateIssuesInput, UpdateIssuesOutput, Input, Output, Component
+from .schema import UpdateIssuesInput, UpdateIssuesOutput, Input, Component
 
 # Custom imports below
+from typing import ClassVar
+
+from komand_sentry.util.sentry.assignee import parse_assignee
+from komand_sentry.util.sentry.bulk import Selection
+from komand_sentry.util.sentry.issue_changes import IssueChanges
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class UpdateIssues(insightconnect_plugin_runtime.Action):
+class UpdateIssues(SentryAction):
+    normalizers: ClassVar = {Input.ASSIGNEDTO: parse_assignee}
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
+    def __init__(self) -> None:
+        super().__init__(
             name="update_issues",
             description=Component.DESCRIPTION,
             input=UpdateIssuesInput(),
             output=UpdateIssuesOutput(),
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        assignedto = params.get(Input.ASSIGNEDTO)
-        comment = params.get(Input.COMMENT)
-        dry_run = params.get(Input.DRY_RUN)
-        hasseen = params.get(Input.HASSEEN)
-        ignorecount = params.get(Input.IGNORECOUNT)
-        ignoreduration = params.get(Input.IGNOREDURATION)
-        ignoreusercount = params.get(Input.IGNOREUSERCOUNT)
-        ignoreuserwindow = params.get(Input.IGNOREUSERWINDOW)
-        ignorewindow = params.get(Input.IGNOREWINDOW)
-        incommit = params.get(Input.INCOMMIT)
-        innextrelease = params.get(Input.INNEXTRELEASE)
-        inrelease = params.get(Input.INRELEASE)
-        isbookmarked = params.get(Input.ISBOOKMARKED)
-        ispublic = params.get(Input.ISPUBLIC)
-        issubscribed = params.get(Input.ISSUBSCRIBED)
-        issue_ids = params.get(Input.ISSUE_IDS)
-        max_changes = params.get(Input.MAX_CHANGES)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
-        priority = params.get(Input.PRIORITY)
-        projects = params.get(Input.PROJECTS)
-        query = params.get(Input.QUERY)
-        status = params.get(Input.STATUS)
-        substatus = params.get(Input.SUBSTATUS)
-        unassign = params.get(Input.UNASSIGN)
+        organization_slug = params[Input.ORGANIZATION_SLUG]
+        selection = Selection(
+            issue_ids=params.get(Input.ISSUE_IDS),
+            query=params.get(Input.QUERY, ""),
+            projects=tuple(params.get(Input.PROJECTS, ())),
+        )
+        changes = IssueChanges.parse(params)
+        max_changes = params.get(Input.MAX_CHANGES, 100)
+        dry_run = params.get(Input.DRY_RUN, True)
         # END INPUT BINDING - DO NOT REMOVE
-
-        return {
-            Output.CHANGED: None,
-            Output.DRY_RUN: None,
-            Output.FAILED: None,
-            Output.MATCHED: None,
-            Output.RESULTS: None,
-            Output.WARNING: None,
-        }
+        return self.connection.client.bulk.update(organization_slug, selection, changes, max_changes, dry_run).output()

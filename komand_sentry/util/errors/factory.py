@@ -232,6 +232,9 @@ def _not_applied_advice(names: tuple[str, ...]) -> str:
     advice = "Check that the server supports this change, and that the token's user may make it."
     if {"hasSeen", "isBookmarked", "isSubscribed"} & set(names):
         advice = f"These flags need the token of a user who is a member of the project. {advice}"
+    if {"status", "substatus", "priority"} & set(names):
+        advice += " An issue that is already resolved or ignored must be unresolved first to change how. The substatus "
+        advice += "needs Sentry 23, the priority Sentry 24."
     return advice
 
 
@@ -269,6 +272,14 @@ def short_ids_unsupported(short_id: str) -> InvalidInput:
     return invalid_input(
         f"The server does not find issues by short ID, such as {sanitize(short_id)}.",
         "Set issue_id to the issue's numeric ID (the id of an issue of List Project Issues), or to its permalink.",
+    )
+
+
+def search_unsupported() -> InvalidInput:
+    """A search in an organization on a server that has none."""
+    return invalid_input(
+        "The server cannot search the issues of an organization. Sentry 9, for example, cannot.",
+        "Use List Project Issues for each project, or update the server to Sentry 10 or later.",
     )
 
 

@@ -270,6 +270,18 @@ def project_advice(environment: str = "") -> str:
     )
 
 
+def search_advice(environments: tuple[str, ...] = ()) -> str:
+    """What to check if Sentry does not find an organization, or an environment of a search in it.
+
+    :param environments: the input of the step
+    """
+    return (
+        f"{_environment_advice(', '.join(environments))}Check the organization_slug (it is in the URL of its pages), "
+        "that the token may see the organization, and for Sentry SaaS that the connection's URL is that of the region, "
+        "such as https://de.sentry.io."
+    )
+
+
 def issue_advice(environment: str = "") -> str:
     """What to check if Sentry does not find an issue.
 

@@ -22,6 +22,7 @@ from komand_sentry.util.errors.factory import (
 from komand_sentry.util.errors.redaction import mask_secret
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import FailureKind, Params, Request, Response, TooManyValues, TransportError
+from komand_sentry.util.http.retry import parse_seconds
 from komand_sentry.util.http.urls import join_url
 from komand_sentry.util.sentry.auth_token import token_type
 from komand_sentry.util.sentry.normalize import Record
@@ -82,7 +83,8 @@ class API:
             raise pagination_error(context, str(problem)) from None
         # Sentry sends no Link header with the only issue that an event ID in the query names.
         is_end_known = bool(link or response.header("x-sentry-direct-hit"))
-        return Page(records, cursor, is_end_known, len(records), len(response.body), response.json_values)
+        hits = int(parse_seconds(response.header("x-hits")) or 0)
+        return Page(records, cursor, is_end_known, len(records), len(response.body), response.json_values, hits)
 
     def read_list(
         self, path: Path, spec: ListSpec, context: ErrorContext, page_range: PageRange, params: Params = ()

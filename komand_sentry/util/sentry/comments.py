@@ -11,8 +11,7 @@ from komand_sentry.util.errors.messages import list_failure_advice
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.retry import TRANSIENT_STATUSES
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.endpoints import IssueEndpoint
-from komand_sentry.util.sentry.issues import issue_endpoint
+from komand_sentry.util.sentry.endpoints import IssueEndpoint, issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_comment, text_of
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 from komand_sentry.util.sentry.scopes import WRITE_SCOPE

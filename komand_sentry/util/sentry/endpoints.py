@@ -27,13 +27,22 @@ from komand_sentry.util.errors.exceptions import (
     ServerFailed,
 )
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short_ids_unsupported
+from komand_sentry.util.errors.messages import issue_advice
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params, Response
+from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, names_issue
+from komand_sentry.util.sentry.issue_reference import (
+    IssueReference,
+    is_issue_number,
+    names_issue,
+    organization_of_issue,
+)
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
+from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 T = TypeVar("T")
 
@@ -137,6 +146,24 @@ class IssueEndpoint:
         """The endpoint of the issue with a numeric ID, below the same path. Only for an endpoint that has been used."""
         reference = replace(self.reference, issue_id=number)
         return replace(self, reference=reference, _path=(*self._path[:-1], number))
+
+    def organization(self) -> str:
+        """The slug of the issue's organization: as the user named it, or from the issue itself.
+
+        :raises PluginException: see get, or the issue does not show its organization
+        """
+        if not self.reference.organization:
+            organization = organization_of_issue(self.get(is_write=True))
+            prefix, *rest = self._path
+            if prefix == "organizations":
+                organization = rest[0]
+            if not organization:
+                raise invalid_input(
+                    f"The organization of issue {sanitize(self.reference.issue_id)} is unknown.",
+                    "Set the organization_slug.",
+                )
+            return organization
+        return self.reference.organization
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:
@@ -276,6 +303,44 @@ class IssueEndpoint:
             f"Issue {self.reference.issue_id} cannot be identified: {join_truncated(slugs)} could not be checked.",
             f"Set the organization_slug. The last failure: {failure.cause}",
         )
+
+
+def issue_endpoint(api: API, issue_id: str, organization_slug: str, is_write: bool = False) -> IssueEndpoint:
+    """The endpoint of the issue that a user named.
+
+    :param organization_slug: "" if unknown
+    :param is_write: the operation changes the issue
+    :raises InvalidInput: the issue_id or the slug is invalid, or names an issue of another server
+    """
+    try:
+        reference = IssueReference.parse(issue_id, organization_slug)
+    except InvalidURL as error:
+        raise invalid_input(
+            f"The issue_id is invalid: {error}.",
+            "Set the issue's numeric ID (the id of an issue of List Project Issues), its short ID together with the "
+            "organization_slug, such as PUMP-STATION-1K or acme/PUMP-STATION-1K, or its permalink, such as "
+            "https://acme.sentry.io/issues/123/.",
+        ) from None
+    if organization_slug:
+        check_slug("organization_slug", organization_slug)
+    _check_server(api, reference, must_match=is_write and not organization_slug)
+    where = f" of organization {sanitize(reference.organization)}" if reference.organization else ""
+    scope = WRITE_SCOPE if is_write else READ_SCOPE
+    context = ErrorContext(f"issue {reference.issue_id}{where}", scope, issue_advice())
+    return IssueEndpoint(api, reference, context)
+
+
+def _check_server(api: API, reference: IssueReference, must_match: bool) -> None:
+    if reference.is_same_service(api.server):
+        return
+    problem = f"The permalink is of {reference.host}, but the connection's server is {api.server.host}"
+    if must_match:
+        raise invalid_input(
+            f"{problem}. Nothing was changed.",
+            "The same number is another issue there. Use a connection to the server of the permalink, or set the "
+            "organization_slug to confirm that the issue is on the connection's server.",
+        )
+    api.http.log.warning(f"{problem}: using issue {reference.issue_id} of {api.server.host}")
 
 
 @dataclass

@@ -13,8 +13,8 @@ from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.polling import poll
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.endpoints import issue_endpoint
 from komand_sentry.util.sentry.issue_reference import is_issue_number
-from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
 

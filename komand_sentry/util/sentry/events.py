@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from komand_sentry.util.errors.messages import issue_advice, list_failure_advice
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.endpoints import issue_endpoint
 from komand_sentry.util.sentry.event_cursor import EventCursor
-from komand_sentry.util.sentry.issues import issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_event
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 

@@ -38,8 +38,8 @@ from komand_sentry.util.sentry.event_payload import (
     to_valid_event,
     with_id_and_timestamp,
 )
-from komand_sentry.util.sentry.issues import check_slugs
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.server import is_saas_host
 
 # https://docs.sentry.io/concepts/data-management/size-limits/
@@ -115,7 +115,7 @@ class Ingest:
                 "The organization_slug is missing, which wait_for_issue needs. Nothing was sent.",
                 "Set the slug of the organization of the DSN's project, or set wait_for_issue to false.",
             )
-        check_slugs(organization_slug=organization_slug)
+        check_slug("organization_slug", organization_slug)
         event_id = self.submit(dsn_text, event, version)
         dsn = _parse_dsn(dsn_text)
         http = self.new_http((dsn.secret_key, self.api.token))

@@ -45,6 +45,7 @@ class Page(NamedTuple):
     :param length: number of records that the server sent, if some were removed since
     :param size: in bytes
     :param values: number of JSON values
+    :param hits: number of records of all pages, 0 if the server does not say. Sentry counts up to 1000
     """
 
     records: list[Record]
@@ -53,6 +54,7 @@ class Page(NamedTuple):
     length: int = 0
     size: int = 0
     values: int = 0
+    hits: int = 0
 
 
 class Position(Protocol):

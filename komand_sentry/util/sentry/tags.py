@@ -10,8 +10,7 @@ from komand_sentry.util.errors.redaction import join_truncated, sanitize
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import InvalidURL, quote_segment
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.endpoints import IssueEndpoint
-from komand_sentry.util.sentry.issues import issue_endpoint
+from komand_sentry.util.sentry.endpoints import IssueEndpoint, issue_endpoint
 from komand_sentry.util.sentry.normalize import Record, pick
 from komand_sentry.util.sentry.pagination import ListSpec, PageRange, RecordList, check_range
 
