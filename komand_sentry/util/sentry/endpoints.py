@@ -68,6 +68,16 @@ def project_path(organization: str, project: str) -> Path:
     return ("projects", organization, project)
 
 
+def project_event_path(organization: str, project: str, event_id: str) -> Path:
+    """The path of an event of a project, which all versions have."""
+    return (*project_path(organization, project), "events", event_id)
+
+
+def event_id_path(organization: str, event_id: str) -> Path:
+    """The path that resolves the ID of an event."""
+    return (*organization_path(organization, "eventids"), event_id)
+
+
 def short_id_path(organization: str, short_id: str) -> Path:
     """The path that resolves a short ID."""
     return ("organizations", organization, "shortids", short_id)
@@ -88,6 +98,13 @@ class IssueEndpoint:
         :raises NotFound: it does not exist
         """
         self._call(lambda path: self.api.check_exists(path, self.context))
+
+    def get(self, *resource: str) -> Record:
+        """GET the issue, or an object below it: `get("events", "latest")`.
+
+        :raises PluginException: see API.get_object, or the issue cannot be identified
+        """
+        return self._call(lambda path: self.api.get_object((*path, *resource), self.context))
 
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.

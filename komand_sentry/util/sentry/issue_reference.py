@@ -90,7 +90,7 @@ def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
 
     :param record: the issue, in the form of any server version. Merging gives it the number of another one
     """
-    organization = _organization_of_issue(record)
+    organization = organization_of_issue(record)
     if organization and reference.organization and organization.lower() != reference.organization.lower():
         return False
     if reference.is_short_id:
@@ -123,7 +123,7 @@ def _issue_in_url(path: str, query: str) -> tuple[str, str]:
     return slug["id"], feedback["before"]
 
 
-def _organization_of_issue(record: Mapping[str, Any]) -> str:
+def organization_of_issue(record: Mapping[str, Any]) -> str:
     """The organization in an issue's permalink, "" if it has none: some servers omit it for some tokens."""
     try:
         return IssueReference.parse(str(record.get("permalink") or "")).organization

@@ -9,6 +9,7 @@ ADMIN_SCOPE = "event:admin"
 ORGANIZATION_SCOPE = "org:read"
 MEMBER_SCOPE = "member:read"
 TEAM_SCOPE = "team:read"
+PROJECT_SCOPE = "project:read"
 _READ = (READ_SCOPE, WRITE_SCOPE, ADMIN_SCOPE)
 _WRITE = (WRITE_SCOPE, ADMIN_SCOPE)
 
