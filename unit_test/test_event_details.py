@@ -25,10 +25,12 @@ _DETAILS_SCHEMA: Json = {**_DEFINITIONS["EventDetails"], "definitions": _DEFINIT
 
 # Names that the details are built from, so that arbitrary values get into each place.
 _KEYS = (
-    "absPath colNo context contexts crashed culprit current data dateCreated entries environment eventID exception "
-    "filename formatted frames function id inApp instructionAddr key level lineNo message module occurrence package "
-    "platform release request stacktrace subtitle tags threadId threads title type url user value values version"
-).split()
+    "absPath", "colNo", "context", "contexts", "crashed", "culprit", "current", "data", "dateCreated",
+    "entries", "environment", "eventID", "exception", "filename", "formatted", "frames", "function", "id",
+    "inApp", "instructionAddr", "key", "level", "lineNo", "message", "module", "occurrence", "package",
+    "platform", "release", "request", "stacktrace", "subtitle", "tags", "threadId", "threads", "title", "type",
+    "url", "user", "value", "values", "version",
+)  # fmt: skip
 _ARBITRARY: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(_KEYS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),

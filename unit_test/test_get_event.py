@@ -163,6 +163,15 @@ class TestRequests(unittest.TestCase):
         output = run({"issue_id": "31", "event_id": EVENT_ID}, *script)
         self.assertEqual((output["event"]["eventID"], output["issue_id"]), (EVENT_ID, "31"))
 
+    def test_the_given_organization_is_that_of_the_project_on_sentry_9(self) -> None:
+        output = run(
+            {**OF_ISSUE, "event_id": EVENT_ID},
+            (BELOW_ORGANIZATION, found({**ISSUE, "permalink": None})),
+            (f"{BELOW_ORGANIZATION}events/{EVENT_ID}/", Answer(404)),
+            (IN_PROJECT, found(EVENT)),
+        )
+        self.assertNotIn("permalink", output["details"])
+
     def test_an_event_of_another_issue_in_the_project_is_refused(self) -> None:
         with self.assertRaises(InvalidInput) as caught:
             run(

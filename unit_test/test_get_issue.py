@@ -108,8 +108,6 @@ class TestRequests(unittest.TestCase):
             answer = Answer(status, b'{"detail": "because"}', {"Retry-After": "1000"} if status == 429 else {})
             with self.subTest(status), ScriptedServer(("GET", PATH, answer)) as server:
                 with self.assertRaises(error_type) as caught:
-                    run_action(
-                        "get_issue", connection_to(server.base), {"issue_id": "31", "organization_slug": "acme"}
-                    )
+                    run_action("get_issue", connection_to(server.base), {"issue_id": "31", "organization_slug": "acme"})
                 self.assertTrue(caught.exception.assistance)
                 self.assertLessEqual(len(server.received), attempts)

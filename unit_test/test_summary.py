@@ -27,13 +27,14 @@ MENTION = re.compile(rf"[@#](?!{ZERO_WIDTH_SPACE})|(?<!\\)\[~|[<>]")
 MENTION_IN_CODE = re.compile(r"<[!@#]|<[a-z]+:|\[~|@(?:here|channel|everyone)\b", re.I)
 
 HOSTILE = (
-    "```", "``", "`", "~~~", "\n", "\r", "\r\n", "\u2028", "\x85", "\x0b", "\x00", "\u202e", ZERO_WIDTH_SPACE, " ", "    ",
-    "\\", "*", "**", "_", "__", "~~", "[", "]", "(", ")", "![x](https://evil.example/x.png)", "[x](javascript:alert(1))",
-    "[x]: https://evil.example", "[x][y]", "<!here>", "<!channel>", "<@U1>", "<#C1>", "<https://evil.example|x>", "@here",
-    "@channel", "@everyone", "@user", "#general", "#1", "[~admin]", "{code}", "<script>alert(1)</script>", "<b>", "<!--",
-    "&lt;", "&amp;", "&#64;user", "https://evil.example/x", "http://a", "//evil.example", "www.evil.example", "evil.com",
-    "a@evil.example", "mailto:a@evil.example", "xmpp:a@evil.example", "# x", "=====", "-----", "- x", "1. x", "> x",
-    "| a | b |\n|---|---|\n| c | d |", "$x$", "<at>user</at>", "x", "é", "漢", "💧", "\ud800",
+    "```", "``", "`", "~~~", "\n", "\r", "\r\n", "\u2028", "\x85", "\x0b", "\x00", "\u202e", " ", "    ", "\\", "*",
+    "**", "_", "__", "~~", "[", "]", "(", ")", "![x](https://evil.example/x.png)", "[x](javascript:alert(1))",
+    "[x]: https://evil.example", "[x][y]", "<!here>", "<!channel>", "<@U1>", "<#C1>", "<https://evil.example|x>",
+    "@here", "@channel", "@everyone", "@user", "#general", "#1", "[~admin]", "{code}", "<script>alert(1)</script>",
+    "<b>", "<!--", "&lt;", "&amp;", "&#64;user", "https://evil.example/x", "http://a", "//evil.example",
+    "www.evil.example", "evil.com", "a@evil.example", "mailto:a@evil.example", "xmpp:a@evil.example", "# x",
+    "=====", "-----", "- x", "1. x", "> x", "| a | b |\n|---|---|\n| c | d |", "$x$", "<at>user</at>", "x", "é",
+    "漢", "💧", "\ud800",
 )  # fmt: skip
 hostile_texts = st.lists(st.sampled_from(HOSTILE) | st.text(max_size=3), max_size=12).map("".join) | st.builds(
     str.__mul__, st.sampled_from(HOSTILE), st.integers(1, 3000)
@@ -189,6 +190,8 @@ class TestHarmless(unittest.TestCase):
         self.assertEqual(code("pumps@2.4.1", 20), "`pumps@2.4.1`")
         self.assertEqual(code("a`b\nc", 20), "`a'b c`")
         self.assertEqual(code(" \n", 20), "")
+        for mention in ("<!here>", "<@U1>", "<#C1>", "<https://evil.example|x>", "[~admin]", "@here"):
+            self.assertEqual(code(mention, 50), f"`{mention[0]}{ZERO_WIDTH_SPACE}{mention[1:]}`")
         self.assertEqual(code_block("a\n```\nb", 100), f"```\na\n``{ZERO_WIDTH_SPACE}`\nb\n```")
         self.assertEqual(code_block("first\nsecond", 14), "```\nsecond\n```")
         self.assertEqual(code_block("first\nsecond", 8), "")
