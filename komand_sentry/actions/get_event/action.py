@@ -1,30 +1,32 @@
-import insightconnect_plugin_runtime
-
-from insightconnect_plugin_runtime.telemetry import auto_instrument
-
 from .schema import GetEventInput, GetEventOutput, Input, Output, Component
 
 # Custom imports below
+from komand_sentry.util.sentry.event_details import event_details
+from komand_sentry.util.sentry.summary import summarize
+from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
-class GetEvent(insightconnect_plugin_runtime.Action):
+class GetEvent(SentryAction):
 
-    def __init__(self):
-        super(self.__class__, self).__init__(
-            name="get_event", description=Component.DESCRIPTION, input=GetEventInput(), output=GetEventOutput()
+    def __init__(self) -> None:
+        super().__init__(
+            name="get_event",
+            description=Component.DESCRIPTION,
+            input=GetEventInput(),
+            output=GetEventOutput(),
         )
 
-    @auto_instrument
-    def run(self, params={}):
+    @step
+    def run(self, params: Inputs) -> Outputs:
         # START INPUT BINDING - DO NOT REMOVE - ANY INPUTS BELOW WILL UPDATE WITH YOUR PLUGIN SPEC AFTER REGENERATION
-        event_id = params.get(Input.EVENT_ID)
-        issue_id = params.get(Input.ISSUE_ID)
-        organization_slug = params.get(Input.ORGANIZATION_SLUG)
+        issue_id = params.get(Input.ISSUE_ID, "")
+        organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
+        event_id = params.get(Input.EVENT_ID, "latest")
         # END INPUT BINDING - DO NOT REMOVE
-
+        found = self.connection.client.events.get(issue_id, organization_slug, event_id)
         return {
-            Output.DETAILS: None,
-            Output.EVENT: None,
-            Output.ISSUE_ID: None,
-            Output.SUMMARY: None,
+            Output.EVENT: found.event,
+            Output.ISSUE_ID: found.issue_id or None,
+            Output.DETAILS: event_details(found.event, found.permalink),
+            Output.SUMMARY: summarize(found.issue, found.event),
         }

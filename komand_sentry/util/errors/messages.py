@@ -294,6 +294,19 @@ def issue_advice(environment: str = "") -> str:
     )
 
 
+def event_advice(event_id: str) -> str:
+    """What to check if Sentry does not find an event.
+
+    :param event_id: an ID, or latest, oldest or recommended
+    """
+    if event_id == "recommended":
+        return "Only versions of Sentry from the end of 2023 on have recommended events: set event_id to latest."
+    return (
+        "Sentry deletes events after a time, usually 90 days, also if it keeps their issue. Check the event_id and the "
+        "organization_slug, and that the token may see the project."
+    )
+
+
 def _environment_advice(environment: str) -> str:
     if not environment:
         return ""

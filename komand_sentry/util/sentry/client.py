@@ -55,7 +55,7 @@ class SentryClient:
 
     @property
     def events(self) -> Events:
-        """Events of issues: list."""
+        """Events of issues: list, get."""
         return Events(self._api())
 
     @property

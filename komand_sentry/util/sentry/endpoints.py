@@ -39,7 +39,7 @@ from komand_sentry.util.sentry.issue_reference import (
     organization_of_issue,
 )
 from komand_sentry.util.sentry.normalize import Record
-from komand_sentry.util.sentry.organizations import check_slug
+from komand_sentry.util.sentry.organizations import check_slug, organization_path
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
 from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
@@ -72,6 +72,16 @@ def project_path(organization: str, project: str) -> Path:
     return ("projects", organization, project)
 
 
+def project_event_path(organization: str, project: str, event_id: str) -> Path:
+    """The path of an event of a project, which all versions have."""
+    return (*project_path(organization, project), "events", event_id)
+
+
+def event_id_path(organization: str, event_id: str) -> Path:
+    """The path that resolves the ID of an event."""
+    return (*organization_path(organization, "eventids"), event_id)
+
+
 def short_id_path(organization: str, short_id: str) -> Path:
     """The path that resolves a short ID."""
     return ("organizations", organization, "shortids", short_id)
@@ -98,13 +108,13 @@ class IssueEndpoint:
         """
         self._call(lambda path: self.api.check_exists(path, self.context))
 
-    def get(self, is_write: bool = False) -> Record:
-        """GET the issue.
+    def get(self, *resource: str, params: Params = (), is_write: bool = False) -> Record:
+        """GET the issue, or an object below it: `get("events", "latest")`.
 
         :param is_write: a change follows, so the issue must be identified beyond doubt
         :raises PluginException: see API.get_object, or the issue cannot be identified
         """
-        return self._call(lambda path: self.api.get_object(path, self.context), is_write)
+        return self._call(lambda path: self.api.get_object((*path, *resource), self.context, params), is_write)
 
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.
@@ -112,13 +122,6 @@ class IssueEndpoint:
         :raises PluginException: see API.get_page, or the issue cannot be identified
         """
         return self._call(lambda path: self.api.get_page((*path, resource), self.context, params))
-
-    def get_object(self, *resource: str, params: Params = ()) -> Record:
-        """GET an object below the issue, such as one of its tags.
-
-        :raises PluginException: see API.get_object, or the issue cannot be identified
-        """
-        return self._call(lambda path: self.api.get_object((*path, *resource), self.context, params))
 
     def put(self, body: Record) -> Record:
         """PUT attributes of the issue, and return the issue.

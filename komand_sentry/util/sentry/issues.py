@@ -21,7 +21,7 @@ from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndp
 from komand_sentry.util.sentry.issue_changes import IssueChanges
 from komand_sentry.util.sentry.issue_reference import is_other_issue
 from komand_sentry.util.sentry.issue_search import IssueSearch, SearchEndpoint
-from komand_sentry.util.sentry.normalize import Record, normalize_issue
+from komand_sentry.util.sentry.normalize import Record, normalize_event, normalize_issue
 from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
 from komand_sentry.util.sentry.scopes import READ_SCOPE
@@ -51,6 +51,16 @@ class IssueFilter(NamedTuple):
         }
         given = tuple((name, value) for name, value in optional.items() if value)
         return (("query", self.query), ("statsPeriod", self.stats_period), *given)
+
+
+class IssueWithEvent(NamedTuple):
+    """An issue and its latest event.
+
+    :param latest_event: empty if the issue has none, or it cannot be read
+    """
+
+    issue: Record
+    latest_event: Record
 
 
 class UpdatedIssue(NamedTuple):
@@ -102,6 +112,23 @@ class Issues:
         """
         check_slug("organization_slug", organization_slug)
         return SearchEndpoint(self.api, organization_slug, search).read(ISSUES, page_range)
+
+    def get(self, issue_id: str, organization_slug: str) -> IssueWithEvent:
+        """`GET /organizations/{organization}/issues/{ID}/` or `GET /issues/{ID}/`, and `events/latest/` below it.
+
+        :param issue_id: a number, a permalink or a short ID
+        :param organization_slug: "" if unknown
+        :raises PluginException: see API.get_object, the issue_id is invalid, or there is no such issue
+        """
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug)
+        issue = normalize_issue(endpoint.get())
+        log_merged(endpoint, issue)
+        try:
+            event = normalize_event(endpoint.get("events", "latest"))
+        except PluginException as failure:
+            self.api.http.log.warning(f"The summary lacks the latest event of the issue: {failure.cause}")
+            event = {}
+        return IssueWithEvent(issue, event)
 
     def update(self, issue_id: str, organization_slug: str, changes: IssueChanges) -> UpdatedIssue:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`

@@ -8,6 +8,7 @@ WRITE_SCOPE = "event:write"
 ADMIN_SCOPE = "event:admin"
 ORGANIZATION_SCOPE = "org:read"
 MEMBER_SCOPE = "member:read"
+PROJECT_SCOPE = "project:read"
 _READ = (READ_SCOPE, WRITE_SCOPE, ADMIN_SCOPE)
 _WRITE = (WRITE_SCOPE, ADMIN_SCOPE)
 _ORGANIZATION = (ORGANIZATION_SCOPE, "org:write", "org:admin")

@@ -77,7 +77,7 @@ def _get_tag(endpoint: IssueEndpoint, key: str, params: Params) -> Record:
     :raises NotFound: the issue does not exist, or does not have the tag
     """
     try:
-        return endpoint.get_object("tags", key, params=params)
+        return endpoint.get("tags", key, params=params)
     except NotFound as failure:
         # This fails in the same way if the issue does not exist.
         tags = endpoint.get_page("tags", params)
