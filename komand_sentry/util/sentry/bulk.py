@@ -30,7 +30,6 @@ from komand_sentry.util.sentry.issues import ISSUES, apply_changes, check_slugs,
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.pagination import PageRange
 
-
 _ISSUES_PER_LOG_LINE = 10
 # Sentry does not count further.
 _MAX_HITS = 1000
@@ -164,7 +163,7 @@ def concerns_all(failure: PluginException) -> bool:
     """Whether a failure of one issue shows that all others would fail in the same way."""
     if isinstance(failure, ServerFailed):
         # 500 is a fault on this request, and others of the class are those of a server that is down.
-        return failure.status_code != 500
+        return bool(failure.status_code != 500)
     return isinstance(failure, (ConnectionFailed, RateLimited, Unauthorized))
 
 

@@ -28,6 +28,7 @@ from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
 
+
 class IssueFilter(NamedTuple):
     """Which issues of a project to list: https://docs.sentry.io/api/events/list-a-projects-issues/
 
