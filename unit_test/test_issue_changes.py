@@ -94,9 +94,7 @@ class TestInvalidCombinations(unittest.TestCase):
 
     def test_a_window_needs_its_count(self) -> None:
         self.check_rejected({**IGNORED, "ignoreWindow": 5}, "ignoreWindow", "ignoreCount")
-        self.check_rejected(
-            {**IGNORED, "ignoreUserWindow": 5, "ignoreCount": 1}, "ignoreUserWindow", "ignoreUserCount"
-        )
+        self.check_rejected({**IGNORED, "ignoreUserWindow": 5, "ignoreCount": 1}, "ignoreUserWindow", "ignoreUserCount")
 
     def test_substatus_and_conditions_belong_together(self) -> None:
         self.check_rejected({**IGNORED, "substatus": CONDITION_MET}, CONDITION_MET, "ignoreDuration", "ignoreUserCount")

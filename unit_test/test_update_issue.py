@@ -3,7 +3,7 @@
 import json
 import logging
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
@@ -138,17 +138,17 @@ class Scripted(unittest.TestCase):
 
     def update(self, params: Json, *script: tuple[str, str, Answer]) -> Json:
         with ScriptedServer(*script) as self.server:
-            output = run_action("update_issue", connection_to(self.server.base), {"issue_id": "5", **params})
-        return output
+            return run_action("update_issue", connection_to(self.server.base), {"issue_id": "5", **params})
 
     def failure_of(self, params: Json, *script: tuple[str, str, Answer]) -> PluginException:
         with self.assertRaises(PluginException) as caught:
             self.update(params, *script)
+        self.assertEqual(len(self.server.received), len(script))
         return caught.exception
 
 
 class TestComment(Scripted):
-    RESOLVE: Json = {"organization_slug": "acme", "status": "resolved", "comment": "Ticket OPS-42"}
+    RESOLVE: ClassVar[Json] = {"organization_slug": "acme", "status": "resolved", "comment": "Ticket OPS-42"}
 
     def test_the_comment_is_posted_after_the_change(self) -> None:
         output = self.update(
@@ -172,7 +172,7 @@ class TestComment(Scripted):
 
 
 class TestTeamSlug(Scripted):
-    ASSIGNED: Json = {**ISSUE, "assignedTo": {"type": "team", "id": "2", "name": "ops"}}
+    ASSIGNED: ClassVar[Json] = {**ISSUE, "assignedTo": {"type": "team", "id": "2", "name": "ops"}}
 
     def test_the_organization_is_that_of_the_input_or_of_the_permalink(self) -> None:
         for params in (

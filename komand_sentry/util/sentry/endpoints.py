@@ -155,18 +155,17 @@ class IssueEndpoint:
 
         :raises PluginException: see get, or the issue does not show its organization
         """
-        if not self.reference.organization:
-            organization = organization_of_issue(self.get(is_write=True))
-            prefix, *rest = self._path
-            if prefix == "organizations":
-                organization = rest[0]
-            if not organization:
-                raise invalid_input(
-                    f"The organization of issue {sanitize(self.reference.issue_id)} is unknown.",
-                    "Set the organization_slug.",
-                )
-            return organization
-        return self.reference.organization
+        if self.reference.organization:
+            return self.reference.organization
+        issue = self.get(is_write=True)
+        in_path = self._path[1] if self._path[0] == "organizations" else ""
+        organization = in_path or organization_of_issue(issue)
+        if not organization:
+            raise invalid_input(
+                f"The organization of issue {sanitize(self.reference.issue_id)} is unknown.",
+                "Set the organization_slug.",
+            )
+        return organization
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:

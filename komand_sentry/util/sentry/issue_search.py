@@ -135,11 +135,7 @@ class SearchEndpoint:
     def _get_page(self, params: Params, context: ErrorContext) -> Page:
         if self._projects is not None:
             return self._request(params, context, self._projects)
-        try:
-            page, self._projects = self._get_first_page(params, context)
-        except _MAY_BE_UNSUPPORTED as failure:
-            self._explain(failure)
-            raise
+        page, self._projects = self._get_first_page(params, context)
         self.hits = page.hits
         return page
 
@@ -147,13 +143,21 @@ class SearchEndpoint:
         """The first page, and the query parameters for the projects in the form that the server accepts."""
         projects = _project_params(self.search.projects or (_ALL_PROJECTS,))
         try:
-            return self._request(params, context, projects), projects
+            return self._request_explained(params, context, projects), projects
         except BadRequest as failure:
-            if "project" not in f"{failure.cause} {failure.data}".lower():
+            if not _refuses_projects(failure):
                 raise
         # Sentry before 2026 takes numbers only, and other servers have no number for all projects.
         projects = _project_params(self._project_ids()) if self.search.projects else ()
-        return self._request(params, context, projects), projects
+        return self._request_explained(params, context, projects), projects
+
+    def _request_explained(self, params: Params, context: ErrorContext, projects: Params) -> Page:
+        try:
+            return self._request(params, context, projects)
+        except _MAY_BE_UNSUPPORTED as failure:
+            if not _refuses_projects(failure):
+                self._explain(failure)
+            raise
 
     def _request(self, params: Params, context: ErrorContext, projects: Params) -> Page:
         return self.api.get_page(organization_issues_path(self.organization), context, (*params, *projects))
@@ -199,11 +203,15 @@ class SearchEndpoint:
         unknown = tuple(slug for slug in self.search.projects if slug not in ids and slug not in ids.values())
         if unknown:
             raise invalid_input(
-                f"Organization {sanitize(self.organization)} has no project {join_truncated(unknown)} that the token "
-                "can access.",
+                f"Organization {sanitize(self.organization)} has no project {join_truncated(unknown)} for this token.",
                 "Check the slugs of projects, which are in the URLs of the projects' pages.",
             )
         return tuple(ids.get(slug, slug) for slug in self.search.projects)
+
+
+def _refuses_projects(failure: ResponseError) -> bool:
+    """Whether the server refuses the form of the projects, such as a slug."""
+    return isinstance(failure, BadRequest) and "project" in f"{failure.cause} {failure.data}".lower()
 
 
 def _project_params(projects: Sequence[str]) -> Params:
