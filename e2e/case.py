@@ -85,6 +85,11 @@ class E2ECase(unittest.TestCase):
         with ThreadPoolExecutor(CALLERS) as pool:
             return list(pool.map(lambda number: self.submit(*event(number)), range(count)))
 
+    @staticmethod
+    def seconds_ago(seconds: float) -> float:
+        """The timestamp for an event of the past."""
+        return time.time() - seconds
+
     def list_issues(self, **more: Any) -> Json:
         slugs = {"organization_slug": self.target["ORG"], "project_slug": self.target["PROJECT"]}
         return self.step("list_project_issues", {**slugs, **more})
