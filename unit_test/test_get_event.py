@@ -1,6 +1,7 @@
 """Get Event against the sandbox and a scripted server."""
 
 import json
+import time
 import unittest
 from typing import Any
 
@@ -42,11 +43,19 @@ def run(params: Json, *script: tuple[str, Answer]) -> Json:
     return output
 
 
+PUMP = {"fingerprint": ["pump"], "environment": "production"}
+
+
 class TestGetEvent(SandboxTestCase):
+    rounds = 0
+
     def setUp(self) -> None:
         super().setUp()
+        # Sentry orders events by whole seconds.
+        start = int(time.time()) - 60 + 10 * self.rounds
+        type(self).rounds += 1
         self.event_ids = [
-            self.submit({"message": f"Pump P-{number} stopped", "fingerprint": ["pump"], "environment": "production"})
+            self.submit({"message": f"Pump P-{number} stopped", "timestamp": start + number, **PUMP})
             for number in range(3)
         ]
         self.issue = self.issues()[0]

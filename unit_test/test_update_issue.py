@@ -211,7 +211,7 @@ class TestTeamSlug(Scripted):
         error = self.failure_of(
             {"organization_slug": "acme", "assignedTo": "#ops"}, ("GET", TEAMS_PATH, answer(FORBIDDEN, 403))
         )
-        self.assertIn("team:read", error.assistance)
+        self.assertIn("org:read", error.assistance)
 
 
 class TestOldServer(Scripted):

@@ -26,9 +26,13 @@ def _by_snake_case(names: str) -> dict[str, str]:
 _ISSUE_KEYS = _by_snake_case(
     "shortId statusDetails issueType issueCategory priorityLockedAt userCount firstSeen lastSeen numComments "
     "assignedTo isUnhandled isPublic shareId isBookmarked isSubscribed subscriptionDetails hasSeen matchingEventId "
-    "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered"
+    "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered seenBy firstRelease lastRelease "
+    "userReportCount"
 )
-_EVENT_KEYS = _by_snake_case("eventID groupID projectID dateCreated dateReceived groupingConfig crashFile")
+_EVENT_KEYS = _by_snake_case(
+    "eventID groupID projectID dateCreated dateReceived groupingConfig crashFile userReport nextEventID "
+    "previousEventID"
+)
 
 
 def record_id(record: Record, key: str) -> str | None:
