@@ -1,11 +1,15 @@
 """Faults of servers, proxies and networks, for `Answer.play`: each one acts on a real connection."""
 
 import gzip
+import json
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from testing.fake_clock import FakeClock
 
 # Limits a fault if the client does not close the connection.
 MAX_TRICKLE_SECONDS = 5.0
@@ -66,6 +70,18 @@ def bomb(size: int, location: str = "") -> Play:
         send_head(handler, 302 if location else 200, headers)
         handler.wfile.write(body)
         handler.close_connection = True
+
+    return play
+
+
+def after(clock: FakeClock, seconds: float, body: Any, status: int = 200) -> Play:
+    """Respond with JSON after some seconds of a clock."""
+
+    def play(handler: BaseHTTPRequestHandler) -> None:
+        clock.sleep(seconds)
+        content = json.dumps(body).encode()
+        send_head(handler, status, {"Content-Length": str(len(content))})
+        handler.wfile.write(content)
 
     return play
 

@@ -1,7 +1,6 @@
 """Connecting and the connection test end within their time limits, and connections that went silent are not used."""
 
 import errno
-import json
 import socket
 import threading
 import time
@@ -189,14 +188,7 @@ class TestPooledConnections(unittest.TestCase):
 
 def _after(clock: FakeClock, seconds: float, body: Any) -> Answer:
     """An answer that takes some seconds of a clock."""
-
-    def play(handler: BaseHTTPRequestHandler) -> None:
-        clock.sleep(seconds)
-        content = json.dumps(body).encode()
-        faults.send_head(handler, 200, {"Content-Length": str(len(content))})
-        handler.wfile.write(content)
-
-    return Answer(play=play)
+    return Answer(play=faults.after(clock, seconds, body))
 
 
 IDENTITY = {"version": "0", "auth": {"scopes": ["event:read", "event:write"]}, "user": {"email": "a@example.com"}}

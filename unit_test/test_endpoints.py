@@ -135,6 +135,25 @@ class TestIssueEndpoint(unittest.TestCase):
             self.assertIn("organization_slug", caught.exception.assistance)
             self.assertTrue(caught.exception.assistance.endswith(seen), caught.exception.assistance)
 
+    def test_a_short_id_without_organization_needs_a_complete_list_with_exactly_one(self) -> None:
+        issue = "/api/0/organizations/acme/issues/PUMP-1K/events/"
+        first = Answer(body=organizations("acme").body, headers=next_page("1:1:0"))
+        for rest, is_known in (
+            (organizations(), True),
+            (organizations("acme"), True),
+            (organizations("bravo"), False),
+            (FORBIDDEN, False),
+            (Answer(500), False),
+        ):
+            script = [(ORGANIZATIONS, first), (ORGANIZATIONS, rest)]
+            with self.subTest(rest):
+                if is_known:
+                    self.assertEqual(len(list_events(*script, (issue, EVENTS), issue_id="PUMP-1K")["events"]), 1)
+                    continue
+                with self.assertRaises(InvalidInput) as caught:
+                    list_events(*script, issue_id="PUMP-1K")
+                self.assertIn("organization of the short ID PUMP-1K is unknown", caught.exception.cause)
+
     def test_searches_the_organizations_of_the_token_if_the_numeric_id_alone_is_not_found(self) -> None:
         for first in (NOT_FOUND, ROUTE_MISSING, GONE):
             with self.subTest(first.status), self.assertLogs("plugin.test", "INFO") as logs:
@@ -171,10 +190,16 @@ class TestIssueEndpoint(unittest.TestCase):
 
     def test_reports_the_first_error_if_the_token_may_not_list_organizations(self) -> None:
         for first, error in ((NOT_FOUND, NotFound), (GONE, Gone)):
-            with self.subTest(error), self.assertRaises(PluginException) as caught:
-                list_events((PLAIN, first), (ORGANIZATIONS, FORBIDDEN))
-            self.assertIsInstance(caught.exception, error)
-            self.assertIn("organization_slug", caught.exception.assistance)
+            for refusal in (FORBIDDEN, Answer(500)):
+                with self.subTest(error, refusal=refusal.status), self.assertRaises(PluginException) as caught:
+                    list_events((PLAIN, first), (ORGANIZATIONS, refusal))
+                self.assertIsInstance(caught.exception, error)
+                self.assertIn("organization_slug", caught.exception.assistance)
+                script = [("PUT", "/api/0/issues/5/", first), ("GET", ORGANIZATIONS, refusal)]
+                with ScriptedServer(*script) as server, self.assertRaises(PluginException) as caught:
+                    run_action("update_issue", connection_to(server.base), {"issue_id": "5", "hasSeen": True})
+                self.assertIsInstance(caught.exception, error)
+                self.assertIn("organization_slug", caught.exception.assistance)
 
     def test_reports_a_failure_in_an_organization_unless_another_has_the_issue(self) -> None:
         for failure, reason in (

@@ -42,10 +42,12 @@ class OffsetServer:
 
     :param seconds: how many events each second has
     :param respects_window: `start` and `end` select events
+    :param prefix: the first digits of all event IDs
     """
 
-    def __init__(self, seconds: Iterable[int], respects_window: bool = True, seed: int = 0) -> None:
+    def __init__(self, seconds: Iterable[int], respects_window: bool = True, seed: int = 0, prefix: str = "") -> None:
         self.random = random.Random(seed)
+        self.prefix = prefix
         self.respects_window = respects_window
         self.requests: list[dict[str, str]] = []
         self.events: list[Record] = []
@@ -54,7 +56,7 @@ class OffsetServer:
             self.events += [{"eventID": self._new_id(), "dateCreated": time} for _ in range(count)]
 
     def _new_id(self) -> str:
-        return f"{self.random.getrandbits(128):032x}"
+        return self.prefix + f"{self.random.getrandbits(128):032x}"[len(self.prefix) :]
 
     @property
     def ids(self) -> list[str]:
@@ -95,6 +97,21 @@ class TestEventsByTime(unittest.TestCase):
             self.assertCountEqual(ids_of(events), server.ids)
             self.assertFalse(events.truncated)
             self.assertLessEqual(len(server.requests), 6)
+
+    def test_ids_that_start_with_the_same_digits_are_different(self) -> None:
+        """Like UUIDs of version 7, which start with the time."""
+        for prefix in ("01980000a1b2", "01980000a1b27c3d8e4f"):
+            with self.subTest(prefix):
+                server = OffsetServer([60, 80, 50, 60], prefix=prefix)
+                events = list_events(server)
+                self.assertCountEqual(ids_of(events), server.ids)
+                self.assertFalse(events.truncated)
+                found, cursor = [], ""
+                while cursor is not None:
+                    events = list_events(server, 45, cursor)
+                    found += ids_of(events)
+                    cursor = events.next_cursor
+                self.assertCountEqual(found, server.ids)
 
     def test_events_are_listed_newest_first(self) -> None:
         events = list_events(OffsetServer([60, 80, 50, 60]))
@@ -181,6 +198,32 @@ class TestWindows(unittest.TestCase):
             self.assertEqual(second_of({"dateCreated": text}), datetime(2026, 8, 1, 12, tzinfo=UTC))
         for value in ("soon", "", None, 1785585600):
             self.assertIsNone(second_of({"dateCreated": value}))
+
+    def test_times_at_the_limits_of_the_calendar_are_not_used(self) -> None:
+        for text in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"):
+            with self.subTest(text):
+                self.assertIsNone(second_of({"dateCreated": text}))
+                requests: list[dict[str, str]] = []
+                pages = [
+                    Page([{"eventID": f"{number:032x}", "dateCreated": text}], cursor)
+                    for number, cursor in enumerate(("0:1:0", None))
+                ]
+
+                class Server:
+                    def fetch(
+                        self,
+                        params: Params,
+                        requests: list[dict[str, str]] = requests,
+                        pages: list[Page] = pages,
+                    ) -> Page:
+                        requests.append(dict(params))
+                        return pages.pop(0)
+
+                given = f"before:{text[:19]}Z"
+                events = list_events(Server(), cursor=given)
+                self.assertEqual((len(events.records), events.truncated), (2, False))
+                # No time to continue at, so both are cursors of the server.
+                self.assertEqual([request["cursor"] for request in requests], [given, "0:1:0"])
 
     def test_a_surplus_in_a_page_without_times_cannot_be_continued(self) -> None:
         class Server:

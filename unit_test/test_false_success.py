@@ -8,9 +8,11 @@ from typing import Any
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
+from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import connection_to, run_action
+from unit_test import faults
 
 SLUGS = {"organization_slug": "acme", "project_slug": "pump-station"}
 ISSUES = "/api/0/projects/acme/pump-station/issues/"
@@ -91,6 +93,7 @@ class TestNotApplied(Scripted):
                 )
                 self.assertIn(next(iter(changes)), error.cause)
                 self.assertIn("did not change", error.cause)
+                self.assertEqual("member of the project" in error.assistance, "hasSeen" in changes)
 
     def test_a_team_is_not_a_user(self) -> None:
         user = {"type": "user", "id": "2", "name": "Ann"}
@@ -261,6 +264,66 @@ class TestOnlyOneOrganization(Scripted):
         error = self.fail_against("update_issue", {"issue_id": "5", "status": "resolved"}, first, *pages, *checks)
         self.assertIn("org-23, org-24", error.cause)
 
+    def test_a_list_of_organizations_that_may_not_be_complete_is_not_enough_for_a_write(self) -> None:
+        slugs = [f"org-{number}" for number in range(100)]
+        listed = [{"slug": slug} for slug in slugs]
+        found = [answer(issue(hasSeen=True)) if slug == slugs[7] else answer(NOT_FOUND, 404) for slug in slugs]
+        checks = [
+            ("GET", f"/api/0/organizations/{slug}/issues/5/", one) for slug, one in zip(slugs, found, strict=True)
+        ]
+        params = {"issue_id": "5", "hasSeen": True}
+        first = ("PUT", "/api/0/issues/5/", answer(NOT_FOUND, 404))
+        without_link = ("GET", "/api/0/organizations/", answer(listed, link=None))
+        error = self.fail_against("update_issue", params, first, without_link, *checks)
+        self.assertEqual(self.methods.count("PUT"), 1)
+        self.assertIn("further organizations could not be checked", error.cause)
+        complete = ("GET", "/api/0/organizations/", answer(listed))
+        put = ("PUT", "/api/0/organizations/org-7/issues/5/", answer(issue(hasSeen=True)))
+        self.run_against("update_issue", params, first, complete, *checks, put)
+
+    def test_an_organization_that_is_listed_twice_is_one(self) -> None:
+        twice = ("GET", "/api/0/organizations/", answer([{"slug": "a"}, {"slug": "a"}]))
+        check = ("GET", "/api/0/organizations/a/issues/5/", answer(issue()))
+        first = ("PUT", "/api/0/issues/5/", answer(NOT_FOUND, 404))
+        put = ("PUT", "/api/0/organizations/a/issues/5/", answer(issue(hasSeen=True)))
+        self.run_against("update_issue", {"issue_id": "5", "hasSeen": True}, first, twice, check, put)
+
+    def test_the_search_ends_when_the_step_takes_too_long(self) -> None:
+        clock = FakeClock()
+        listed = answer([{"slug": slug} for slug in ("a", "b", "c", "d")])
+        # A prompt response is not waiting, but the step may take ten times its timeout only.
+        slow = Answer(play=faults.after(clock, 6, NOT_FOUND, 404))
+        script = [
+            ("PUT", "/api/0/issues/5/", answer(NOT_FOUND, 404)),
+            ("GET", "/api/0/organizations/", listed),
+            ("GET", "/api/0/organizations/a/issues/5/", slow),
+            ("GET", "/api/0/organizations/b/issues/5/", slow),
+        ]
+        error = self.fail_against("update_issue", {"issue_id": "5", "hasSeen": True}, *script, clock=clock, timeout=1)
+        self.assertIn("c, d could not be checked", error.cause)
+        self.assertIn("404", error.assistance)
+
+    def test_the_last_failure_of_the_search_is_quoted(self) -> None:
+        params = {"issue_id": "5", "hasSeen": True}
+        failed, no_http = answer({"detail": "x"}, 500), Answer(play=faults.no_http)
+        for a, b, unchecked, reason in (
+            (failed, no_http, "a, b", "is not valid HTTP"),
+            (no_http, failed, "a, b", "(500)"),
+            (no_http, answer(NOT_FOUND, 404), "a", "is not valid HTTP"),
+        ):
+            with self.subTest(unchecked=unchecked, reason=reason):
+                error = self.fail_against("update_issue", params, *self.script(a, b, "PUT"))
+                self.assertIn(f"{unchecked} could not be checked", error.cause)
+                quoted = error.assistance.partition("The last failure: ")[2]
+                self.assertIn(reason, quoted)
+
+    def test_reading_although_an_organization_could_not_be_checked_warns(self) -> None:
+        events = ("GET", "/api/0/organizations/b/issues/5/events/", answer([{"eventID": "b" * 32}]))
+        script = self.script(answer({"detail": "x"}, 500), answer(issue()), "GET", events)
+        with self.assertLogs("plugin.test", logging.WARNING) as logs:
+            self.run_against("list_issue_events", {"issue_id": "5"}, *script)
+        self.assertIn("Issue 5 may also exist in a, which could not be checked", "".join(logs.output))
+
 
 class TestIncompleteLists(Scripted):
     def page(self, first: int, count: int = 100) -> list[Json]:
@@ -339,6 +402,20 @@ class TestIgnoredFilters(Scripted):
             )
         self.assertEqual([found["eventID"][-1] for found in output["events"]], ["1", "4", "5"])
         self.assertIn("dropped 2 events", logs.output[0])
+
+    def test_a_full_page_of_another_environment_without_a_link_header_may_not_be_the_last(self) -> None:
+        tags = [{"key": "environment", "value": "staging"}]
+        for count in (99, 100):
+            events = [{"eventID": f"{number:032x}", "tags": tags} for number in range(count)]
+            with self.subTest(count):
+                output = self.run_against(
+                    "list_issue_events",
+                    {"issue_id": "5", "environment": "production"},
+                    ("GET", "/api/0/issues/5/events/", answer(events, link=None)),
+                    ("GET", "/api/0/issues/5/", answer(issue())),
+                )
+                self.assertEqual((output["events"], output["truncated"]), ([], count == 100))
+                self.assertEqual("did not say whether there are more" in output.get("warning", ""), count == 100)
 
     def test_a_missing_project_is_an_error_on_a_server_that_returns_an_empty_list(self) -> None:
         project = "/api/0/projects/acme/pump-station/"

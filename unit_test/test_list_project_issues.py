@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import Forbidden, UnexpectedResponse
+from sandbox import Sandbox
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
@@ -54,6 +55,23 @@ class TestListProjectIssues(SandboxTestCase):
         rest = self.run_action("list_project_issues", {**SLUGS, "cursor": first["next_cursor"]})
         # Sentry lists some issues of a second twice, on both sides of a cursor, but omits none.
         self.assertEqual({issue["title"] for issue in first["issues"] + rest["issues"]}, set(self.TITLES))
+        self.assertFalse(rest["truncated"])
+
+    def test_a_limit_within_one_second_takes_few_requests_and_can_be_continued(self) -> None:
+        gate = {"organization_slug": "acme", "project_slug": "gate", "query": ""}
+        moment = int(time.time()) - 30
+        titles = {f"Gate {number:03}" for number in range(150)}
+        with Sandbox() as sandbox:
+            connection = connection_to(sandbox.base, sandbox.env["TOKEN"])
+            for number, title in enumerate(sorted(titles)):
+                event = {"message": title, "fingerprint": [title], "timestamp": moment + number / 1000}
+                run_action("submit_event", connection, {"dsn": sandbox.env["DSN2_PUBLIC"], "event_json": event})
+            sandbox.requests.clear()
+            first = run_action("list_project_issues", connection, {**gate, "limit": 101})
+            self.assertEqual((len(first["issues"]), first["truncated"]), (101, True))
+            self.assertLessEqual(len(sandbox.requests), 4)
+            rest = run_action("list_project_issues", connection, {**gate, "cursor": first["next_cursor"]})
+        self.assertEqual({issue["title"] for issue in first["issues"] + rest["issues"]}, titles)
         self.assertFalse(rest["truncated"])
 
     def test_a_list_as_long_as_the_limit_is_not_truncated(self) -> None:
