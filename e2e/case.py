@@ -36,7 +36,8 @@ class E2ECase(unittest.TestCase):
     @property
     def reason(self) -> str | None:
         """Why the server under test cannot serve this test, None if it can."""
-        return EXCEPTIONS.get((self.target.server, self.name))
+        names = (self.name, type(self).__name__)
+        return next((reason for name in names if (reason := EXCEPTIONS.get((self.target.server, name)))), None)
 
     def need(self, *names: str) -> None:
         """Skip the test unless the target has these values."""

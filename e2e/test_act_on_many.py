@@ -11,7 +11,7 @@ class ActOnManyCase(E2ECase):
     """Three issues for each test, and a query that finds them."""
 
     def setUp(self) -> None:
-        self.case = f"many-{self._testMethodName.removeprefix('test_').replace('_', '-')}"
+        self.case = self.name.lower().replace(".test_", "-").replace("_", "-")
         self.query = f"many:{self.case}-{RUN}"
         self.ids: list[str] = []
         for number in range(3):

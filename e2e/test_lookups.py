@@ -16,8 +16,9 @@ class TestLookups(E2ECase):
 
     def test_projects(self) -> None:
         projects = {project["slug"]: project for project in self.records("projects")}
-        self.assertTrue(projects[self.target["PROJECT"]]["id"].isdigit())
-        self.assertEqual(projects[self.target["PROJECT"]]["status"], "active")
+        project = projects[self.target["PROJECT"]]
+        self.assertTrue(project["id"].isdigit() and project["name"])
+        self.assertIs(project["hasAccess"], True)
 
     def test_projects_by_query(self) -> None:
         slugs = [project["slug"] for project in self.records("projects", query=self.target["PROJECT"])]

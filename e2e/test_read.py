@@ -24,7 +24,7 @@ EVENT: Json = {
     "level": "fatal",
     "transaction": "/pumps/start",
     "request": {"url": "https://pumps.example.com/start", "method": "POST"},
-    "user": {"id": "5", "email": "user5@example.com", "ip_address": "198.51.100.7"},
+    "user": {"id": f"read-{RUN}", "email": "user5@example.com", "ip_address": "198.51.100.7"},
 }
 SITES = ("north", "north", "south")
 
@@ -100,7 +100,7 @@ class TestRead(E2ECase):
             "url": "https://pumps.example.com/start",
         }
         self.assertEqual({name: details.get(name) for name in expected}, expected)
-        self.assertEqual((details["user"]["id"], details["user"]["email"]), ("5", "user5@example.com"))
+        self.assertEqual((details["user"]["id"], details["user"]["email"]), (f"read-{RUN}", "user5@example.com"))
         self.assertEqual(details["tags"]["site"], "south")
         self.assertLess(details["stacktrace"].index("lib/run.py"), details["stacktrace"].index("pumps/valve.py"))
         self.assertIn(f"/issues/{self.issue['id']}/events/{self.ids[-1]}/", details["permalink"])

@@ -72,7 +72,7 @@ class TestUpdateIssue(E2ECase):
     def test_ignored_with_a_substatus(self) -> None:
         for substatus in ("archived_until_escalating", "archived_forever"):
             output = self.step("update_issue", self.inputs(status="ignored", substatus=substatus))
-            self.assertEqual((output["issue"]["substatus"], output.get("not_applied")), (substatus, None))
+            self.assertEqual((output["issue"]["substatus"], output["not_applied"]), (substatus, []))
             self.assertEqual(self.details()["substatus"], substatus)
             self.update(status="unresolved")
 
