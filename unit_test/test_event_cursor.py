@@ -106,7 +106,8 @@ class TestEventsByTime(unittest.TestCase):
                 events = list_events(server)
                 self.assertCountEqual(ids_of(events), server.ids)
                 self.assertFalse(events.truncated)
-                found, cursor = [], ""
+                found: list[str] = []
+                cursor: str | None = ""
                 while cursor is not None:
                     events = list_events(server, 45, cursor)
                     found += ids_of(events)

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from insightconnect_plugin_runtime.exceptions import PluginException
+from insightconnect_plugin_runtime.exceptions import ConnectionTestException, PluginException
 
 from komand_sentry.util.interruption import Interruptible
 from testing.plugin import ENVIRONMENT, LOCAL, Json, action_message, connection_test_message
@@ -88,9 +88,7 @@ class TestRun(unittest.TestCase):
                 self.assertNotIn("output", body)
 
     def test_a_connection_test_that_receives_a_signal_fails(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with self.subTest(number.name):
-                self.assert_interrupted(self.interrupt("test", "/api/0/", connection_test_message, number), number.name)
+        self.assert_interrupted(self.interrupt("test", "/api/0/", connection_test_message, signal.SIGTERM), "SIGTERM")
 
 
 class TestHTTPMode(unittest.TestCase):
@@ -153,6 +151,13 @@ class TestInterruptible(unittest.TestCase):
             connection = connection_to(server.base, clock=_InterruptedClock())
             with self.assertRaises(PluginException) as caught:
                 run_action("list_project_issues", connection, LIST_INPUT)
+        self.assertEqual(caught.exception.data, "KeyboardInterrupt")
+
+    def test_an_interrupted_connection_test_fails(self) -> None:
+        with ScriptedServer(("GET", "/api/0/", SERVER_ERROR)) as server:
+            connection = connection_to(server.base, clock=_InterruptedClock())
+            with self.assertRaises(ConnectionTestException) as caught:
+                connection.test()
         self.assertEqual(caught.exception.data, "KeyboardInterrupt")
 
     def test_sigterm_is_handled_only_meanwhile(self) -> None:
