@@ -214,12 +214,12 @@ class TestIsRecent(unittest.TestCase):
     def test_is_recent(self) -> None:
         now = datetime(2026, 8, 1, 12, tzinfo=UTC)
         for created_at, expected in (
-            ("2026-08-01T11:30:00.5Z", True),
-            ("2026-08-01T11:30:00", True),
-            ("2026-08-01T12:30:00Z", True),
-            ("2026-08-01T13:30:00+01:00", True),
-            ("2026-08-01T10:30:00Z", False),
-            ("2026-08-01T13:30:00Z", False),
+            ("2026-08-01T11:55:00.5Z", True),
+            ("2026-08-01T11:56:00", True),
+            ("2026-08-01T12:04:00Z", True),
+            ("2026-08-01T13:03:00+01:00", True),
+            ("2026-08-01T11:54:00Z", False),
+            ("2026-08-01T12:06:00Z", False),
             ("yesterday", False),
             (None, False),
         ):

@@ -81,8 +81,8 @@ class TestMerge(MergeCase):
         link = "https://sentry.example.com/organizations/acme/issues/31/?project=2"
         with self.assertLogs("plugin.test", "WARNING") as logs:
             self.merge(
-                get("PUMP-STATION-30", issue("30")),
-                get("31", issue("31")),
+                get("PUMP-STATION-30", issue("30", shortId="PUMP-STATION-30")),
+                get("31", issue("31", permalink=link)),
                 accepted("30", "31"),
                 get("31", issue("30")),
                 ids=("PUMP-STATION-30", link),

@@ -1,10 +1,14 @@
 from .schema import DeleteIssuesInput, DeleteIssuesOutput, Input, Output, Component
 
 # Custom imports below
+from typing import ClassVar
+
+from komand_sentry.util.sentry.bulk import SELECTION_NORMALIZERS
 from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
 class DeleteIssues(SentryAction):
+    normalizers: ClassVar = SELECTION_NORMALIZERS
 
     def __init__(self) -> None:
         super().__init__(

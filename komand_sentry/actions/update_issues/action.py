@@ -4,13 +4,13 @@ from .schema import UpdateIssuesInput, UpdateIssuesOutput, Input, Component
 from typing import ClassVar
 
 from komand_sentry.util.sentry.assignee import parse_assignee
-from komand_sentry.util.sentry.bulk import Selection
+from komand_sentry.util.sentry.bulk import SELECTION_NORMALIZERS, Selection
 from komand_sentry.util.sentry.issue_changes import IssueChanges
 from komand_sentry.util.step import Inputs, Outputs, SentryAction, step
 
 
 class UpdateIssues(SentryAction):
-    normalizers: ClassVar = {Input.ASSIGNEDTO: parse_assignee}
+    normalizers: ClassVar = {**SELECTION_NORMALIZERS, Input.ASSIGNEDTO: parse_assignee}
 
     def __init__(self) -> None:
         super().__init__(

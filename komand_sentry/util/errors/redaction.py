@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 MASK = "********"
+_TOKEN = re.compile(r"sntry[a-z]_[A-Za-z0-9+/=_-]+|\b[0-9a-f]{64}\b")
 MAX_NAME_LENGTH = 100
 MAX_LISTED = 20
 MAX_QUOTE_LENGTH = 500
@@ -36,6 +37,11 @@ def redact(text: str, secrets: Iterable[str]) -> str:
         if any(secret in decoded for secret in secrets):
             return redact(decoded, secrets)
     return text
+
+
+def redact_tokens(text: str) -> str:
+    """Replace what looks like a Sentry token, which a user may have put into another input by mistake."""
+    return _TOKEN.sub(MASK, text)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from komand_sentry.util.http.messages import MAX_REDIRECTS, AttemptStats, Failur
 from komand_sentry.util.http.retry import MAX_ATTEMPTS, describe_failure, retry_delay
 from komand_sentry.util.http.time_budget import TimeBudget
 from komand_sentry.util.http.transport import Transport
-from komand_sentry.util.http.urls import redirect_url
+from komand_sentry.util.http.urls import is_same_resource, redirect_url
 
 _REDIRECTS = (301, 302, 307, 308)
 _MAX_DELAY = 10.0**9
@@ -97,9 +97,12 @@ class RetryingClient:
         target = redirect_url(request.url, outcome.header("location"), request.redirect_prefix)
         if target is None:
             return None
+        if request.method != "GET" and not is_same_resource(request.url, target):
+            return None
         url, _, query = target.partition("?")
         # If the server drops the query, restore it: otherwise the response would answer another question.
-        return replace(request, url=url, params=tuple(parse_qsl(query, keep_blank_values=True)) or request.params)
+        params = tuple(parse_qsl(query, keep_blank_values=True))
+        return replace(request, url=url, params=request.params if request.method != "GET" else params or request.params)
 
     def _finish(self, outcome: Response | TransportError, stats: AttemptStats, delay: float | None) -> Response:
         if delay is not None:

@@ -22,7 +22,7 @@ def poll(ask: Callable[[], T | None], budget: TimeBudget) -> T | None:
     pause = MIN_POLL_SECONDS
     while (answer := ask()) is None:
         left = min(end - budget.clock.monotonic(), budget.left) - MIN_ATTEMPT_SECONDS
-        if left < MIN_POLL_SECONDS:
+        if left < MIN_POLL_SECONDS or budget.is_overdue:
             return None
         budget.pause(min(pause, left))
         pause = min(pause * 2, MAX_POLL_SECONDS)

@@ -20,6 +20,7 @@ from komand_sentry.util.errors.factory import (
     unexpected_response,
 )
 from komand_sentry.util.errors.redaction import mask_secret
+from komand_sentry.util.errors.server_message import is_html
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import FailureKind, Params, Request, Response, TooManyValues, TransportError
 from komand_sentry.util.http.retry import parse_seconds
@@ -136,6 +137,8 @@ class API:
         response = self.send("DELETE", path)
         try:
             self.raise_for_status(response, context)
+            if is_html(response):
+                raise unexpected_response(context, response, self.secrets)
         except RouteMissing:
             raise
         except NotFound:

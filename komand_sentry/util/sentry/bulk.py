@@ -5,7 +5,8 @@ that no longer exist as a search.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
@@ -16,9 +17,11 @@ from komand_sentry.util.errors.exceptions import (
     RateLimited,
     ServerFailed,
     Unauthorized,
+    UnexpectedResponse,
 )
-from komand_sentry.util.errors.factory import invalid_input
-from komand_sentry.util.errors.redaction import sanitize
+from komand_sentry.util.errors.factory import invalid_input, transport_error
+from komand_sentry.util.errors.redaction import redact_tokens, sanitize
+from komand_sentry.util.http.messages import FailureKind, TransportError
 from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.assignee import resolve_assignee
@@ -27,11 +30,18 @@ from komand_sentry.util.sentry.issue_changes import IssueChanges
 from komand_sentry.util.sentry.issue_reference import IssueReference
 from komand_sentry.util.sentry.issue_search import IssueSearch, SearchEndpoint
 from komand_sentry.util.sentry.issues import ISSUES, apply_changes, log_merged
-from komand_sentry.util.sentry.normalize import Record, normalize_issue
+from komand_sentry.util.sentry.normalize import Record, normalize_issue, pick
 from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.pagination import PageRange
 
 _ISSUES_PER_LOG_LINE = 10
+# Each costs two requests, one before the other.
+MAX_ISSUES = 1000
+# What is kept of an issue between its GET and its change.
+_KEPT = (
+    "id", "shortId", "title", "permalink", "project", "status", "statusDetails", "substatus", "priority", "assignedTo",
+    "hasSeen", "isBookmarked", "isSubscribed", "isPublic",
+)  # fmt: skip
 # Sentry does not count further.
 _MAX_HITS = 1000
 _NOT_ATTEMPTED = "Not attempted, because the update ended early."
@@ -100,6 +110,29 @@ class ResolvedIssue:
     endpoint: IssueEndpoint | None = None
     failure: PluginException | None = None
 
+    @property
+    def name(self) -> str:
+        """The numeric ID of the issue, or what the user named it, which may be a secret by mistake."""
+        return str(self.record.get("id") or redact_tokens(sanitize(self.issue_id)))
+
+
+def reject_blank_items(name: str, value: Any) -> Any:
+    """Return a list unchanged if it has no blank item, which would select more than the user meant.
+
+    :param name: of the input
+    :raises InvalidInput: it has one, such as an empty variable of a workflow
+    """
+    if isinstance(value, list) and any(item is None or not str(item).strip() for item in value):
+        raise invalid_input(
+            f"The input '{name}' has a blank item. Nothing was changed.",
+            "Check the variable that the item comes from, or remove the item.",
+        )
+    return value
+
+
+# For the actions whose inputs select the issues to change.
+SELECTION_NORMALIZERS = {name: partial(reject_blank_items, name) for name in ("issue_ids", "projects")}
+
 
 def unique_ids(issue_ids: list[str]) -> list[str]:
     """The IDs without blanks and repetitions, in order.
@@ -111,6 +144,11 @@ def unique_ids(issue_ids: list[str]) -> list[str]:
         raise invalid_input(
             "The issue_ids are an empty list.",
             "Set at least one issue, as numeric ID, short ID or permalink.",
+        )
+    if len(unique) > MAX_ISSUES:
+        raise invalid_input(
+            f"The issue_ids name {len(unique)} issues, but one step handles at most {MAX_ISSUES}. Nothing was changed.",
+            "Split them into several steps.",
         )
     return unique
 
@@ -127,6 +165,9 @@ def resolve_issues(api: API, organization: str, issue_ids: list[str]) -> list[Re
     check_slug("organization_slug", organization)
     found: dict[str, ResolvedIssue] = {}
     for issue_id in unique_ids(issue_ids):
+        if api.http.budget.is_overdue:
+            spent = TransportError(FailureKind.TIME_SPENT, "nothing was changed")
+            raise transport_error(api.server.host, spent)
         issue = _resolve(api, organization, issue_id)
         found.setdefault(str(issue.record.get("id") or f"not found: {issue_id}"), issue)
     resolved = list(found.values())
@@ -138,13 +179,29 @@ def _resolve(api: API, organization: str, issue_id: str) -> ResolvedIssue:
     try:
         endpoint = issue_endpoint(api, issue_id, organization, is_write=True)
         _check_organization(issue_id, organization)
-        record = normalize_issue(endpoint.get(is_write=True))
+        record = pick(normalize_issue(endpoint.get(is_write=True)), *_KEPT)
+        _check_host(api, endpoint.reference, record)
     except PluginException as failure:
         if concerns_all(failure):
             raise
         return ResolvedIssue(issue_id, failure=failure)
     log_merged(endpoint, record)
     return ResolvedIssue(issue_id, record, endpoint)
+
+
+def _check_host(api: API, reference: IssueReference, record: Record) -> None:
+    """:raises InvalidInput: the permalink is of another server. The slug of the step does not confirm it"""
+    if reference.is_same_service(api.server):
+        return
+    try:
+        host = IssueReference.parse(str(record.get("permalink") or "")).host
+    except InvalidURL:
+        host = ""
+    if host != reference.host:
+        raise invalid_input(
+            f"The permalink is of {reference.host}, but the connection's server is {api.server.host}.",
+            "The same number is another issue there. Use a connection to the server of the permalink, or set the ID.",
+        )
 
 
 def _check_organization(issue_id: str, organization: str) -> None:
@@ -166,6 +223,18 @@ def concerns_all(failure: PluginException) -> bool:
         # 500 is a fault on this request, and others of the class are those of a server that is down.
         return bool(failure.status_code != 500)
     return isinstance(failure, (ConnectionFailed, RateLimited, Unauthorized))
+
+
+def is_uncertain(failure: PluginException) -> bool:
+    """Whether the server may have made a change although it failed."""
+    return isinstance(failure, (ConnectionFailed, ServerFailed, UnexpectedResponse))
+
+
+def with_doubt(failure: PluginException, doubt: str) -> PluginException:
+    """The failure, with a sentence about the change that may have been made."""
+    if is_uncertain(failure):
+        failure.assistance = f"{failure.assistance} {doubt}"
+    return failure
 
 
 def _raise_if_no_access(issues: list[ResolvedIssue]) -> None:
@@ -231,7 +300,7 @@ class Bulk:
             is_exact = matched == endpoint.hits < _MAX_HITS
             return [], matched, _too_many(str(matched) if is_exact else f"at least {matched}", max_changes)
         if found.truncated:
-            return [], len(found.records), f"Nothing was changed, because the search is incomplete: {found.warning}"
+            return [], len(found.records), _incomplete(found.warning)
         return [_resolved(self.api, organization, record) for record in found.records], len(found.records), None
 
 
@@ -242,6 +311,10 @@ def _resolved(api: API, organization: str, record: Record) -> ResolvedIssue:
         return ResolvedIssue(issue_id, record, issue_endpoint(api, issue_id, organization, is_write=True))
     except InvalidInput as failure:
         return ResolvedIssue(issue_id, record, failure=failure)
+
+
+def _incomplete(reason: str | None) -> str:
+    return f"Nothing was changed, because the search is incomplete: {reason or 'a limit of the step was reached'}"
 
 
 def _too_many(count: str, max_changes: int) -> str:
@@ -265,7 +338,11 @@ class _UpdateRun:
         """
         results = []
         for number, issue in enumerate(issues, 1):
-            results.append(self._update(issue))
+            try:
+                results.append(self._update(issue))
+            except BaseException:
+                self.api.http.log.warning(f"Interrupted at issue {issue.name}: {self.changed} issues were changed")
+                raise
             if number % _ISSUES_PER_LOG_LINE == 0 and not self.end_reason:
                 self._log_progress(number, len(issues), issue)
         if not self.end_reason:
@@ -305,9 +382,9 @@ class _UpdateRun:
         # The issue could be read, so the token may access it, but not change issues.
         if concerns_all(failure) or isinstance(failure, Forbidden):
             if not self.changed:
-                raise failure
+                raise with_doubt(failure, "The server may have made the change.")
             self.end_reason = f"{failure.cause} {failure.assistance}"
-        doubt = " The server may have made the change." if isinstance(failure, ConnectionFailed) else ""
+        doubt = " The server may have made the change." if is_uncertain(failure) else ""
         return _result(issue, self.changes, error=f"{_error(failure)}{doubt}")
 
 
@@ -327,7 +404,7 @@ def _result(
     """The record of an issue in the output."""
     record = issue.record
     return {
-        "id": str(record.get("id") or issue.issue_id),
+        "id": issue.name,
         **{name: record.get(name) for name in ("shortId", "title", "permalink")},
         "before": changes.attributes_of(record) if record else None,
         "after": after,

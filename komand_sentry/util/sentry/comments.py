@@ -18,6 +18,8 @@ from komand_sentry.util.sentry.scopes import WRITE_SCOPE
 
 # Sentry refuses the same text by the same user on the same issue within this time.
 DUPLICATE_PERIOD = timedelta(hours=1)
+# A comment that this step posted is younger, even if the clocks differ by a few minutes.
+_LOOKUP_PERIOD = timedelta(minutes=5)
 _DUPLICATE = "already posted that comment"
 _NO_USER = "permission to create note"
 _UNKNOWN_RESULT = " See List Comments for whether the comment was posted, before you run the step again."
@@ -118,7 +120,7 @@ def _stored_or_posted(
 def _stored(api: API, path: Path, context: ErrorContext, text: str, now: datetime | None) -> Record | None:
     """The newest comment with a text, None if there is none. `GET .../issues/{ID}/comments/`
 
-    :param now: consider only comments of the last DUPLICATE_PERIOD, None for all
+    :param now: consider only comments of the last _LOOKUP_PERIOD, None for all
     """
     comments = api.get_page(path, context, (("per_page", "100"),)).records
     found = (comment for comment in comments if text_of(comment) == text and (not now or is_recent(comment, now)))
@@ -136,13 +138,13 @@ def is_duplicate(failure: BadRequest) -> bool:
 
 
 def is_recent(comment: Record, now: datetime) -> bool:
-    """Whether a comment is at most DUPLICATE_PERIOD old."""
+    """Whether a comment is at most _LOOKUP_PERIOD old."""
     try:
         created = datetime.fromisoformat(str(comment.get("dateCreated")))
     except ValueError:
         return False
     created = created if created.tzinfo else created.replace(tzinfo=UTC)
-    return abs(now - created) <= DUPLICATE_PERIOD
+    return abs(now - created) <= _LOOKUP_PERIOD
 
 
 def explain(failure: BadRequest | Forbidden, name: str) -> ResponseError:

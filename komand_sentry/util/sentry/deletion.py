@@ -8,13 +8,20 @@ from typing import NamedTuple
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import ConnectionFailed, Forbidden
+from komand_sentry.util.errors.exceptions import Forbidden
 from komand_sentry.util.errors.factory import invalid_input
 from komand_sentry.util.errors.redaction import sanitize
+from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.bulk import ResolvedIssue, concerns_all, resolve_issues, unique_ids
-from komand_sentry.util.sentry.issue_reference import is_issue_number
-from komand_sentry.util.sentry.merging import merged_ids
+from komand_sentry.util.sentry.bulk import (
+    ResolvedIssue,
+    concerns_all,
+    is_uncertain,
+    resolve_issues,
+    unique_ids,
+    with_doubt,
+)
+from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_number, is_merged
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.scopes import ADMIN_SCOPE
 
@@ -55,10 +62,12 @@ class Deletion:
         results: list[Record] = []
         rest_error = ""
         for issue in resolve_issues(self.api, organization_slug, ids):
+            if self.api.http.budget.is_overdue and not rest_error:
+                rest_error = "Not deleted, because the time limit of the step is reached."
             failure = None if rest_error else self._delete(issue, ids)
             if failure and not issue.failure and ends_deletion(failure):
                 if not deleted:
-                    raise failure
+                    raise with_doubt(failure, "The server may have deleted the issue.")
                 rest_error = f"Not deleted, because an earlier deletion failed: {failure.cause}"
             if not failure and not rest_error:
                 deleted.append(str(issue.record["id"]))
@@ -92,12 +101,21 @@ def unconfirmed(issue: ResolvedIssue, ids: list[str]) -> PluginException | None:
     found = str(issue.record.get("id"))
     if not is_issue_number(found):
         return invalid_input("The server returned no issue with a numeric ID.", "Check the URL of the connection.")
-    if merged_ids([issue.issue_id], issue.record) and found not in ids:
+    named = set(map(_id_in, ids))
+    if is_merged(IssueReference.parse(issue.issue_id), issue.record) and found not in named:
         return invalid_input(
             f"Issue {sanitize(issue.issue_id)} was merged into issue {found}, which was not to be deleted.",
             "To delete that issue, set its ID.",
         )
     return None
+
+
+def _id_in(issue_id: str) -> str:
+    """The ID in an issue_id, "" if it is invalid."""
+    try:
+        return IssueReference.parse(issue_id).issue_id
+    except InvalidURL:
+        return ""
 
 
 def ends_deletion(failure: PluginException) -> bool:
@@ -111,7 +129,7 @@ def deletion_record(issue: ResolvedIssue, failure: PluginException | None, rest_
     :param rest_error: why it was not attempted, if there is no failure
     """
     error = f"{failure.cause} {failure.data or ''}".strip() if failure else rest_error
-    if isinstance(failure, ConnectionFailed):
+    if failure and is_uncertain(failure):
         error += " The server may have deleted the issue."
     names = {name: issue.record.get(name) for name in ("shortId", "title", "permalink")}
-    return {"id": issue.record.get("id") or issue.issue_id, **names, "changed": not error, "error": error or None}
+    return {"id": issue.name, **names, "changed": not error, "error": error or None}

@@ -21,9 +21,10 @@ from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
 NO_ISSUE = {"found": False}
 
 
-def find_issue(api: API, organization_slug: str, event_id: str) -> Record:
+def find_issue(api: API, organization_slug: str, event_id: str, project_id: str) -> Record:
     """Wait for the issue of an event. A failure is only logged, because the event is stored.
 
+    :param project_id: of the DSN. The same event ID may also exist in another project
     :returns: `found`, and if it is true, `issue_id`, `short_id` and `permalink`
     """
     if not is_segment(event_id):
@@ -42,11 +43,21 @@ def find_issue(api: API, organization_slug: str, event_id: str) -> Record:
             "The event is stored, but Sentry has not processed it within the timeout of the connection"
         )
         return NO_ISSUE
+    if not is_event_of(found, event_id, project_id):
+        api.http.log.warning("The event is stored, but the server found another event with the same ID")
+        return NO_ISSUE
     number = str(found.get("groupId"))
     if not is_issue_number(number):
         api.http.log.info("The event has no issue")
         return NO_ISSUE
     return {"found": True, "issue_id": number, **_names(api, organization_slug, number)}
+
+
+def is_event_of(found: Record, event_id: str, project_id: str) -> bool:
+    """Whether the event that the server found is the submitted one, as far as it says so."""
+    event = found.get("event")
+    project = event.get("projectID") if isinstance(event, dict) else None
+    return found.get("eventId") in (None, event_id) and project in (None, "", project_id)
 
 
 @dataclass

@@ -122,10 +122,12 @@ class Ingest:
         if envelope_item_type(event) == "transaction":
             http.log.info("The event is a transaction, which has no issue")
             return {"id": event_id, **NO_ISSUE}
+        # The log has the ID even if the step is interrupted while it waits.
+        http.log.info(f"The event {event_id} is stored: waiting until Sentry has processed it")
         host = urlsplit(dsn.base).hostname or ""
         if not self.api.server.is_same_service(host):
             http.log.warning(f"The DSN is of {host}, but the event is looked up on {self.api.server.host}")
-        return {"id": event_id, **find_issue(replace(self.api, http=http), organization_slug, event_id)}
+        return {"id": event_id, **find_issue(replace(self.api, http=http), organization_slug, event_id, dsn.project_id)}
 
     def _send(self, http: RetryingClient, dsn: DSN, headers: dict[str, str], event: OutgoingEvent) -> Response:
         def post(url: str, content_type: str, body: bytes) -> Response:

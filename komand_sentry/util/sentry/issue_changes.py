@@ -97,7 +97,8 @@ class IssueChanges(NamedTuple):
 
 
 def _is_applied(name: str, requested: Any, issue: Record) -> bool:
-    reported, details = issue.get(name), issue.get("statusDetails") or {}
+    reported, details = issue.get(name), issue.get("statusDetails")
+    details = details if isinstance(details, dict) else {}
     match name:
         case "status":
             return bool(_REPORTED_STATUS.get(requested, requested) == reported)

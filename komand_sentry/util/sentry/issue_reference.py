@@ -104,6 +104,14 @@ def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
     return not is_other_issue(reference.issue_id, record)
 
 
+def is_merged(reference: IssueReference, record: Mapping[str, Any]) -> bool:
+    """Whether the server returned the issue that another one was merged into, for the ID of the merged one."""
+    if reference.is_short_id:
+        short_id = str(record.get("shortId") or "")
+        return bool(short_id) and short_id.lower() != reference.issue_id.lower()
+    return is_other_issue(reference.issue_id, record)
+
+
 def is_other_issue(number: str, record: Mapping[str, Any]) -> bool:
     """Whether the server returned another issue than that of a number: the one that it was merged into.
 

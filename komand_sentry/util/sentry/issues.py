@@ -19,7 +19,7 @@ from komand_sentry.util.sentry.assignee import resolve_assignee
 from komand_sentry.util.sentry.comments import post_comment
 from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint, issue_endpoint
 from komand_sentry.util.sentry.issue_changes import IssueChanges
-from komand_sentry.util.sentry.issue_reference import is_other_issue
+from komand_sentry.util.sentry.issue_reference import is_merged
 from komand_sentry.util.sentry.issue_search import IssueSearch, SearchEndpoint
 from komand_sentry.util.sentry.normalize import Record, normalize_event, normalize_issue
 from komand_sentry.util.sentry.organizations import check_slug
@@ -189,7 +189,7 @@ def _post_comment(endpoint: IssueEndpoint, text: str) -> bool:
 def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:
     """Log that the ID is that of an issue that was merged into another one, on which Sentry acts instead."""
     reference = endpoint.reference
-    if not reference.is_short_id and is_other_issue(reference.issue_id, issue):
+    if is_merged(reference, issue):
         endpoint.api.http.log.warning(
             f"Issue {reference.issue_id} was merged into issue {sanitize(str(issue['id']))}, which is used instead"
         )

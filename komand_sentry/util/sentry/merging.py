@@ -23,6 +23,8 @@ from komand_sentry.util.sentry.issue_reference import IssueReference, is_issue_n
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.scopes import WRITE_SCOPE
 
+# All IDs are in one URL, whose length is limited.
+MAX_MERGED = 100
 # Some versions of Sentry search for issues if they find none of the IDs. No issue matches this query.
 _MATCHES_NOTHING = ("query", "firstSeen:<2001-01-01")
 
@@ -64,6 +66,11 @@ class Merging:
         :raises PluginException: they are not at least two issues of one project, or the server refused the merge
         """
         ids = unique_ids(issue_ids)
+        if len(ids) > MAX_MERGED:
+            raise invalid_input(
+                f"The issue_ids name {len(ids)} issues, but Sentry merges at most {MAX_MERGED}. Nothing was merged.",
+                "Merge them in several steps, each with the same first issue.",
+            )
         issues = resolve_issues(self.api, organization_slug, ids) if len(ids) > 1 else []
         for issue in issues:
             if issue.failure:
@@ -120,7 +127,10 @@ def common_project(issues: Sequence[Record]) -> Record:
 
     :raises InvalidInput: there is none
     """
-    projects = {str(project.get("id")): project for project in (issue.get("project") or {} for issue in issues)}
+    found = (issue.get("project") for issue in issues)
+    projects = {
+        str(project.get("id")): project for project in (item if isinstance(item, dict) else {} for item in found)
+    }
     project = next(iter(projects.values()))
     if len(projects) > 1 or not project.get("id") or not project.get("slug"):
         slugs = tuple(str(project.get("slug", "unknown")) for project in projects.values())
@@ -163,6 +173,8 @@ def _warn(api: API, ids: tuple[str, ...], accepted: AcceptedMerge) -> None:
             f"Sentry merged into issue {sanitize(accepted.parent)} instead of the first, {ids[0]}: it chooses the one "
             "with the most events"
         )
+    if others := {accepted.parent, *accepted.children} - set(ids):
+        api.http.log.warning(f"Sentry also merged issues that were not named: {join_truncated(tuple(sorted(others)))}")
     if left_out := set(ids) - {accepted.parent, *accepted.children}:
         api.http.log.warning(f"Sentry did not merge {join_truncated(tuple(sorted(left_out)))}")
 
@@ -196,7 +208,7 @@ def _not_merged(context: ErrorContext, response: Response, secrets: tuple[str, .
     return NotApplied(
         cause=f"The server accepted the request to merge {context.name}, but does not report a merge.",
         assistance="See the server's response. Check the issues in Sentry: they may have been merged by an earlier "
-        "step, or the server does not support merging.",
+        "attempt, or the server does not support merging.",
         data=server_message(response, secrets),
         status_code=response.status,
     )
