@@ -1,7 +1,7 @@
 """Invalid and unusual inputs through the entry point: each is accepted, or rejected with cause and assistance."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sandbox import Sandbox
@@ -145,7 +145,7 @@ class BadInputCase(StepCase):
         """All that the sandbox stores about each issue."""
         stored: dict[str, Any] = {}
         for key, table in (("id", "issue"), ("issue", "activity"), ("issue", "issue_user")):
-            for row in self.sandbox.store.all(f"SELECT * FROM {table}"):  # noqa: S608 - fixed names
+            for row in self.sandbox.store.all(f"SELECT * FROM {table}"):
                 stored.setdefault(str(row[key]), []).append(tuple(row))
         return stored
 
@@ -156,33 +156,42 @@ class BadInputCase(StepCase):
 
 
 class TestEveryInput(BadInputCase):
-    def values(self, action: str, name: str) -> tuple[Any, ...]:
-        """The values to test. An input that another action has in the same form gets only some of them there."""
-        schema = schema_of(action, name)
-        is_text = schema.get("type") == "string" and "enum" not in schema
-        values = (*VALUES, *(TEXTS if is_text else ()))
-        twin = {UPDATE_ALL: UPDATE, MEMBERS: PROJECTS, TEAMS: PROJECTS, DELETE: MERGE}.get(action)
-        return values[::3] if twin and schema_of(twin, name) == schema else values
+    def inputs(self) -> Iterator[tuple[str, str, Iterable[Any]]]:
+        """Each input of each action with its values. Events come last, because they add issues.
 
-    def inputs(self) -> Iterator[tuple[str, str, Any]]:
-        """Each input of each action with each value. Events come last, because they add issues."""
-        for action in sorted(ACTIONS, key=lambda action: action == SUBMIT):
+        An input that an earlier action has in the same form gets only every fourth value, others in each action: the
+        same code parses it. The actions that delete, merge and comment get all.
+        """
+        seen: list[tuple[str, Json]] = []
+        for number, action in enumerate(sorted(ACTIONS, key=lambda action: action == SUBMIT)):
             for name in ACTIONS[action]().input.schema["properties"]:
-                for value in self.values(action, name):
-                    yield action, name, value
+                schema = schema_of(action, name)
+                is_text = schema.get("type") == "string" and "enum" not in schema
+                values = (*VALUES, *(TEXTS if is_text else ()))
+                is_sampled = (name, schema) in seen and action not in (DELETE, MERGE, COMMENT)
+                yield action, name, values[number % 4 :: 4] if is_sampled else values
+                seen.append((name, schema))
 
     def test_every_input_accepts_or_rejects_any_value(self) -> None:
-        for action, name, value in self.inputs():
-            with self.subTest(action=action, input=name, value=repr(value)[:40]):
-                before = self.issues()
-                outcome = self.run_step(action, {**self.valid(action, name), name: value})
-                self.check_outcome(outcome)
-                self.check_requests(outcome)
-                self.assertNotIn(self.sandbox.env["TOKEN"], outcome.emitted)
-                changed = self.changed_issues(before)
-                self.assertLessEqual(changed, self.changeable(action, name, value, outcome))
-                if changed:
-                    self.reopen_issues()
+        for action, name, values in self.inputs():
+            with self.subTest(action=action, input=name):
+                for value in values:
+                    try:
+                        self.check(action, name, value)
+                    except AssertionError as error:
+                        raise AssertionError(f"the value {repr(value)[:40]}: {error}") from error
+
+    def check(self, action: str, name: str, value: Any) -> None:
+        """Check a step with one unusual value."""
+        before = self.issues()
+        outcome = self.run_step(action, {**self.valid(action, name), name: value})
+        self.check_outcome(outcome)
+        self.check_requests(outcome)
+        self.assertNotIn(self.sandbox.env["TOKEN"], outcome.emitted)
+        changed = self.changed_issues(before)
+        self.assertLessEqual(changed, self.changeable(action, name, value, outcome))
+        if changed:
+            self.reopen_issues()
 
     def changeable(self, action: str, name: str, value: Any, outcome: Outcome) -> set[str]:
         """The IDs of the issues that a step may change."""
