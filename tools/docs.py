@@ -41,7 +41,8 @@ SHOWN_ATTRIBUTES = {
     "issues": ("id", "shortId", "title", "level", "status", "count", "lastSeen", "permalink"),
     "issue": ("id", "shortId", "title", "status", "hasSeen", "permalink"),
     "events": ("eventID", "groupID", "title", "dateCreated", "tags", "entries", "errors"),
-    "event": ("eventID", "title", "entries"),
+    "event": ("eventID",),
+    "details": ("message", "release", "environment", "level", "tags"),
 }
 
 CHARACTER_WIDTH, LINE_HEIGHT, MARGIN = 7.8, 18, 20
