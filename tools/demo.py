@@ -19,6 +19,7 @@ from testing.plugin import Json, action_message, connection_test_message, run_pl
 
 WIDTH = 100
 MAX_INPUT = 160
+TRIAGE = "triage: "
 
 STOP: Json = {
     "message": "Pump P-2 stopped",
@@ -108,10 +109,10 @@ class Demo:
         """Find the newest issue, read its latest event, and resolve it with an assignee and a comment."""
         env = self.sandbox.env
         search = {"organization_slug": env["ORG"], "period": "24h", "sort": "new", "limit": 1}
-        found = self.step("search_issues", search, "triage: the newest issue")["issues"][0]
+        found = self.step("search_issues", search, f"{TRIAGE}the newest issue")["issues"][0]
         expect(found["title"] == "PressureLoss: Pipe 7 lost 2.1 bar", "the newest issue is the exception")
 
-        read = self.step("get_event", {"issue_id": found["permalink"]}, "triage: its latest event, ready for a ticket")
+        read = self.step("get_event", {"issue_id": found["permalink"]}, f"{TRIAGE}its latest event, ready for a ticket")
         expect("raise PressureLoss(self, lost)" in read["summary"], "the summary has the failing line")
 
         changes = {
@@ -121,7 +122,7 @@ class Demo:
             "inRelease": "pumps@1.4.1",
             "comment": "Ticket OPS-42: pipe 7 was replaced.",
         }
-        updated = self.step("update_issue", changes, "triage: assign, comment and resolve in a release")
+        updated = self.step("update_issue", changes, f"{TRIAGE}assign, comment and resolve in a release")
         issue = updated["issue"]
         expect(issue["assignedTo"]["email"] == env["USER_EMAIL"], "the issue is assigned")
         expect(issue["statusDetails"]["inRelease"] == "pumps@1.4.1", "the issue is resolved in the release")

@@ -1,7 +1,7 @@
 """Updates the generated parts of README.md and artwork/demo.svg: `python -m tools.docs`, with `--check` only compares.
 
 README.md lists all actions with the scopes that they need, and shows some messages of tests/ with the responses of real
-runs against a sandbox. demo.svg shows the output of `make demo`. Constants replace the values that differ between runs.
+runs against a sandbox. demo.svg shows the triage of `make demo`. Constants replace the values that differ between runs.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import yaml
 from komand_sentry.util.sentry.scopes import ACTION_SCOPES, WAIT_SCOPES
 from sandbox import Sandbox
 from testing.plugin import ROOT, Json, run_plugin, sample_messages
-from tools.demo import Demo
+from tools.demo import TRIAGE, Demo
 
 README = ROOT / "README.md"
 PICTURE = ROOT / "artwork" / "demo.svg"
@@ -164,14 +164,17 @@ def with_blocks(readme: str, blocks: dict[str, str]) -> str:
 
 
 def demo_lines() -> list[str]:
-    """The output of `make demo` without the durations."""
+    """The end of the output of `make demo`, from the triage on, without the durations."""
     output = io.StringIO()
     with Sandbox() as sandbox, contextlib.redirect_stdout(output):
         demo = Demo(sandbox)
         demo.run()
         print(f"\nAll {demo.steps} steps passed.")
-    lines = normalized("$ make demo\n\n" + output.getvalue().strip()).splitlines()
-    return [line for line in lines if not re.fullmatch(r"\s+\d+\.\d s", line)]
+    # All lines at once, so that an event has the same ID in each.
+    lines = normalized(output.getvalue().strip()).splitlines()
+    start = next(number for number, line in enumerate(lines) if TRIAGE in line)
+    shown = [line for line in lines[start:] if not re.fullmatch(r"\s+\d+\.\d s", line)]
+    return ["$ make demo", "...", *shown]
 
 
 def picture(lines: list[str]) -> str:
