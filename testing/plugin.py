@@ -59,7 +59,7 @@ def connection_test_message(connection: Json) -> Json:
 def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
     """The messages of tests/, in an order in which they can run, for a server.
 
-    Those of MERGE_ACTION and after need another issue, which the message of `another_event` creates.
+    That of MERGE_ACTION needs a second issue, which the message of `another_event` creates.
 
     :param env: URL, tokens and DSNs, like `Sandbox.env`
     """
