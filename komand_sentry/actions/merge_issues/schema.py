@@ -4,7 +4,7 @@ import json
 
 
 class Component:
-    DESCRIPTION = "This action is used to merge issues into the first of them"
+    DESCRIPTION = "This action is used to merge issues of a project into one of them"
 
 
 class Input:
@@ -27,7 +27,7 @@ class MergeIssuesInput(insightconnect_plugin_runtime.Input):
     "issue_ids": {
       "type": "array",
       "title": "Issue IDs",
-      "description": "Issues to merge, at least two, as numeric IDs, short IDs or permalinks. The first one remains",
+      "description": "Issues to merge, at least two, as numeric IDs, short IDs or permalinks. Sentry keeps the one with the most events, which need not be the first",
       "items": {
         "type": "string"
       },

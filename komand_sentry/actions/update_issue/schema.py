@@ -46,7 +46,7 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
     "assignedTo": {
       "type": "string",
       "title": "Assigned To",
-      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID, team:ID or a team's slug as",
+      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID, team:ID or a team's slug as #slug",
       "order": 4
     },
     "comment": {

@@ -52,7 +52,7 @@ class UpdateIssuesInput(insightconnect_plugin_runtime.Input):
     "assignedTo": {
       "type": "string",
       "title": "Assigned To",
-      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID, team:ID or a team's slug as",
+      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID, team:ID or a team's slug as #slug",
       "order": 8
     },
     "comment": {
