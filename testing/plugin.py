@@ -1,5 +1,6 @@
 """Run the plugin like InsightConnect: a process for each message on stdin, or a server in HTTP mode."""
 
+import copy
 import json
 import os
 import socket
@@ -23,6 +24,13 @@ STEP_SECONDS = 300
 
 Json = dict[str, Any]
 
+# The messages of tests/ in an order in which each can run: merging and deleting come last.
+SAMPLE_NAMES = (
+    "connection_test", "submit_event", "list_projects", "list_members", "list_teams", "list_project_issues",
+    "search_issues", "get_issue", "list_issue_events", "get_event", "list_tag_values", "update_issues", "update_issue",
+    "add_comment", "list_comments", "merge_issues", "delete_issues",
+)  # fmt: skip
+
 
 def action_message(name: str, params: Json, connection: Json) -> Json:
     """The message that starts a step."""
@@ -35,18 +43,26 @@ def connection_test_message(connection: Json) -> Json:
 
 
 def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
-    """The messages of tests/, in an order in which they can run, for a server.
+    """The messages of tests/, in an order in which they can run, for a server with the issues of sample_events.
 
     :param env: URL, tokens and DSNs, like `Sandbox.env`
     """
     found = {}
-    for name in ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue"):
+    for name in SAMPLE_NAMES:
         message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
         message["body"]["connection"] |= {"token": {"token": env["TOKEN"]}, "url": env["BASE"]}
         if name == "submit_event":
             message["body"]["input"]["dsn"] = env["DSN_PUBLIC"]
         found[name] = message
     return found
+
+
+def sample_events(env: Mapping[str, str]) -> list[Json]:
+    """The messages that create the issues of the messages of tests/, PUMP-STATION-1 and PUMP-STATION-2."""
+    first = sample_messages(env)["submit_event"]
+    second = copy.deepcopy(first)
+    second["body"]["input"]["event_json"]["message"] = "Pump P-3 stopped"
+    return [first, second]
 
 
 def run_plugin(command: str, message: Json, argv: Sequence[str] = LOCAL) -> Json:

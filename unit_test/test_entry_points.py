@@ -17,6 +17,7 @@ from testing.plugin import (
     action_message,
     connection_test_message,
     run_plugin,
+    sample_events,
     sample_messages,
 )
 from testing.support import ACTIONS, SandboxTestCase, connection_params, message, validate
@@ -97,13 +98,20 @@ class TestHTTPMode(EntryPointCases, SandboxTestCase):
             self.assertEqual(body["status"], status)
 
     def test_the_messages_of_tests_run_with_token_and_dsn_filled_in(self) -> None:
-        for name, sample in sample_messages(self.sandbox.env).items():
+        # Their issues are the first ones of a server.
+        sandbox = self.enterContext(Sandbox())
+        for sample in sample_events(sandbox.env):
+            self.assertEqual(self.server.run("submit_event", sample)["status"], "ok")
+        messages = sample_messages(sandbox.env)
+        self.assertEqual(messages.keys(), {*ACTIONS, "connection_test"})
+        for name, sample in messages.items():
             with self.subTest(name):
                 is_test = name == "connection_test"
                 body = self.server.test_connection(sample) if is_test else self.server.run(name, sample)
                 self.assertEqual(body["status"], "ok", body)
                 if not is_test:
                     validate(body["output"], ACTIONS[name]().output.schema)
+        self.assertEqual(sandbox.store.scalar("SELECT COUNT(*) FROM issue"), 0)
 
     def test_the_response_contains_the_log_of_the_step(self) -> None:
         body = self.step("list_project_issues", {"organization_slug": "acme", "project_slug": "gate"})
