@@ -84,11 +84,17 @@ class BadInputCase(StepCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         cls.sandbox = cls.enterClassContext(Sandbox())
-        dsn = cls.sandbox.env["DSN_PUBLIC"]
-        for message in ("Pump P-1 stopped", "Pump P-2 stopped"):
-            inputs = {"dsn": dsn, "event_json": {"message": message, "release": "1.4.2"}}
+        cls.add_issues("Pump P")
+
+    @classmethod
+    def add_issues(cls, name: str) -> None:
+        """Add the two issues that the valid inputs name."""
+        for number in (1, 2):
+            event = {"message": f"{name}-{number} stopped", "release": "1.4.2"}
+            inputs = {"dsn": cls.sandbox.env["DSN_PUBLIC"], "event_json": event}
             run_step(action_message(SUBMIT, inputs, connection_params(cls.sandbox)))
-        cls.first, cls.second = (str(row["id"]) for row in cls.sandbox.store.all("SELECT id FROM issue ORDER BY id"))
+        rows = cls.sandbox.store.all("SELECT id FROM issue ORDER BY id DESC LIMIT 2")
+        cls.second, cls.first = (str(row["id"]) for row in rows)
 
     def run_step(self, action: str, params: Any) -> Outcome:
         self.sandbox.requests.clear()
@@ -202,6 +208,19 @@ class TestEveryInput(BadInputCase):
         return {self.first} if kind == "one" else set(self.issues())
 
 
+class TestValidInput(BadInputCase):
+    def test_the_inputs_that_the_tests_change_are_valid(self) -> None:
+        # Deleting comes last, with new issues, because merging leaves only one of two.
+        for action in sorted(
+            ACTIONS, key=lambda action: (MERGE, DELETE).index(action) if action in (MERGE, DELETE) else -1
+        ):
+            with self.subTest(action):
+                if action == DELETE:
+                    self.add_issues("Valve V")
+                self.assert_succeeds(action, self.run_step(action, self.valid(action)))
+        self.assertEqual(self.changed_issues({}) & {self.first, self.second}, set())
+
+
 class TestBadInput(BadInputCase):
     def test_what_is_not_named_or_confirmed_is_not_changed(self) -> None:
         first, second = self.first, self.second
@@ -218,7 +237,7 @@ class TestBadInput(BadInputCase):
             (UPDATE_ALL, {"issue_ids": [first, second], "max_changes": 1}),
             (UPDATE_ALL, {"dry_run": None}),
             *((UPDATE_ALL, {"status": status}) for status in ("", "closed", None)),
-            *((COMMENT, {"text": text}) for text in ("", " \n", None, {}, [])),
+            *((COMMENT, {"text": text}) for text in ("", " \n", None, {"a": 1}, ["a"])),
             *((COMMENT, {"issue_id": issue_id}) for issue_id in ("99999", "no ID", None)),
         )
         before = self.issues()

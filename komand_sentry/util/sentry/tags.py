@@ -80,23 +80,31 @@ def _get_tag(endpoint: IssueEndpoint, key: str, params: Params) -> Record:
         return endpoint.get("tags", key, params=params)
     except NotFound as failure:
         # This fails in the same way if the issue does not exist.
-        tags = endpoint.get_page("tags", params)
+        try:
+            tags = endpoint.get_page("tags", params)
+        except RouteMissing:
+            # The server says neither which tags the issue has nor that it does not exist.
+            raise tag_not_found(endpoint, key, None, failure) from None
         raise tag_not_found(endpoint, key, tuple(str(tag.get("key")) for tag in tags.records), failure) from None
 
 
-def tag_not_found(endpoint: IssueEndpoint, key: str, known: tuple[str, ...], failure: NotFound) -> NotFound:
+def tag_not_found(endpoint: IssueEndpoint, key: str, known: tuple[str, ...] | None, failure: NotFound) -> NotFound:
     """An issue that exists, but does not have a tag.
 
-    :param known: keys of the tags that it has
+    :param known: keys of the tags that it has, None if the server does not list them
     :param failure: of the request for the tag
     """
     name = endpoint.context.name[:1].upper() + endpoint.context.name[1:]
-    if key in known:
+    if known and key in known:
         cause, assistance = f"The server does not list the values of a tag, such as {sanitize(key)}.", "Update it."
         return RouteMissing(cause=cause, assistance=assistance, data=failure.data, status_code=404)
     return NotFound(
         cause=f"{name} has no tag {sanitize(key)} (404).",
-        assistance=f"Set the key to one of its tags: {join_truncated(known)}.",
+        assistance=(
+            f"Set the key to one of its tags: {join_truncated(known)}."
+            if known is not None
+            else "Check the key, such as release, environment or user."
+        ),
         data=failure.data,
         status_code=404,
     )
