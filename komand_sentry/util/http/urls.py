@@ -131,12 +131,12 @@ def redirect_url(url: str, location: str, prefix: str) -> str | None:
     if not is_below or _origin(root) != _origin(urlsplit(url)) or "@" in parts.netloc:
         return None
     # Clients and servers resolve dot segments, encoded ones too, so the final path could differ from the checked one.
-    if any(_may_climb(unquote(segment)) for segment in parts.path.split("/")):
+    if any(_may_leave_prefix(unquote(segment)) for segment in parts.path.split("/")):
         return None
     return parts._replace(fragment="").geturl()
 
 
-def _may_climb(segment: str) -> bool:
+def _may_leave_prefix(segment: str) -> bool:
     return segment.startswith(".") or any(character in segment for character in "/\\;")
 
 
