@@ -220,8 +220,8 @@ TRANSPORT_ASSISTANCE = {
     "the step again later. For a slow server, increase the timeout of the connection.",
     FailureKind.CERTIFICATE: "If your own certificate authority issued it, set REQUESTS_CA_BUNDLE to its CA bundle. "
     "For a test server only, set ssl_verify to false.",
-    FailureKind.TLS: "The server does not use TLS on this port, or no version that is secure. Check the scheme (https "
-    "or http) and the port of the URL.",
+    FailureKind.TLS: "The server does not use TLS on this port, or only insecure versions of it. Check the scheme "
+    "(https or http) and the port of the URL.",
     FailureKind.CA_BUNDLE: "Check that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE of the orchestrator names an existing "
     "file.",
     FailureKind.GEVENT: "gevent was loaded too late. Start HTTP mode with `--worker_class gevent` in two words, not "
@@ -245,7 +245,7 @@ TRANSPORT_ASSISTANCE = {
 }
 
 
-# What to check if Sentry fails on a request with 500, when its inputs do not tell.
+# What to check if Sentry fails with 500 and no input is known to cause it.
 FAILURE_ADVICE = "The server has a fault or is overloaded, or an input is one that this version does not support."
 
 
@@ -302,25 +302,22 @@ def event_advice(event_id: str) -> str:
     if event_id == "recommended":
         return "Only versions of Sentry from the end of 2023 on have recommended events: set event_id to latest."
     return (
-        "Sentry deletes events after a time, usually 90 days, also if it keeps their issue. Check the event_id and the "
-        "organization_slug, and that the token may see the project."
+        "Sentry deletes events after some time, usually 90 days, even if it keeps their issue. Check the event_id and "
+        "the organization_slug, and that the token may see the project."
     )
 
 
 def _environment_advice(environment: str) -> str:
     if not environment:
         return ""
-    return (
-        f"Check the environment {sanitize(environment)} first: for one that it does not know, Sentry responds with 404 "
-        "as well. "
-    )
+    return f"Check the environment {sanitize(environment)} first: if it is unknown, Sentry responds with 404 as well. "
 
 
 def list_failure_advice(sort: str = "", cursor: str = "") -> str:
     """What to check if Sentry fails with 500 on a list.
 
     :param sort: the input of the step, "" if it is not set
-    :param cursor: likewise
+    :param cursor: the input of the step, "" if it is not set
     """
     hints = []
     if sort:

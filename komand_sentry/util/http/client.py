@@ -1,4 +1,4 @@
-"""Send a request until it succeeds or fails for good: redirects and retries within the time budget of one step."""
+"""Send a request until it succeeds or fails permanently: redirects and retries within the time budget of one step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -42,8 +42,9 @@ class RetryingClient:
     server_delay: ServerDelay
 
     def send(self, request: Request, max_attempts: int = MAX_ATTEMPTS) -> Response:
-        """Return the final response, after all redirects and retries, whatever its status.
+        """Return the final response, after all redirects and retries. Its status can be that of an error.
 
+        :param max_attempts: attempts with delays between them. Redirects do not count
         :raises TransportError: no complete response was received
         """
         stats = AttemptStats(requests=0)
@@ -64,7 +65,7 @@ class RetryingClient:
             attempts += 1
             delay = self._retry_delay(request, outcome, attempts)
             self.budget.end_attempt(failed=delay is not None or isinstance(outcome, TransportError))
-            # An attempt without a delay replaces one on a stale connection, and does not count.
+            # A retry without a delay replaces an attempt on a stale connection, so max_attempts does not prevent it.
             if delay is None or (delay and attempts >= max_attempts) or not self.budget.allows(delay):
                 return self._finish(outcome, stats, delay)
             if delay:
@@ -100,7 +101,7 @@ class RetryingClient:
         if request.method != "GET" and not is_same_resource(request.url, target):
             return None
         url, _, query = target.partition("?")
-        # If the server drops the query, restore it: otherwise the response would answer another question.
+        # If the Location has no query, keep that of the request: without it, the response would be another one.
         params = tuple(parse_qsl(query, keep_blank_values=True))
         return replace(request, url=url, params=request.params if request.method != "GET" else params or request.params)
 

@@ -131,7 +131,7 @@ def redirect_url(url: str, location: str, prefix: str) -> str | None:
     if not is_below or _origin(root) != _origin(urlsplit(url)) or "@" in parts.netloc:
         return None
     # Clients and servers resolve dot segments, encoded ones too, so the final path could differ from the checked one.
-    if any(_may_climb(unquote(segment)) for segment in parts.path.split("/")):
+    if any(_may_leave_prefix(unquote(segment)) for segment in parts.path.split("/")):
         return None
     return parts._replace(fragment="").geturl()
 
@@ -148,7 +148,7 @@ def is_same_resource(url: str, target: str) -> bool:
     return len(old) == len(new) and (not changed or is_renamed)
 
 
-def _may_climb(segment: str) -> bool:
+def _may_leave_prefix(segment: str) -> bool:
     return segment.startswith(".") or any(character in segment for character in "/\\;")
 
 

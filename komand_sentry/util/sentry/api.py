@@ -40,7 +40,7 @@ from komand_sentry.util.sentry.server import Server
 
 # Sentry tokens are at least this long; a shorter text may be a part of a slug.
 MIN_TOKEN_LENGTH = 16
-# No server accepts a longer URL.
+# Longer than the URLs that servers accept.
 MAX_PARAM_LENGTH = 64 * 1024
 USER_AGENT = "insightconnect-sentry/2.1.0"
 
@@ -102,7 +102,7 @@ class API:
         return read_list(fetch, spec, page_range, context, self.http)
 
     def check_exists(self, path: Path, context: ErrorContext) -> None:
-        """GET an object only to learn whether it exists.
+        """Check that an object exists, by a GET.
 
         :raises NotFound: it does not exist. Other failures, such as a missing scope, are ignored
         """
@@ -150,14 +150,14 @@ class API:
     ) -> Response:
         """Send a request, and return its response if it is a success.
 
-        :raises ResponseError: the server refused it; the type tells how
+        :raises ResponseError: the response is not a success. Its type depends on the status, see exceptions.py
         :raises ConnectionFailed: no complete response was received
         :raises InvalidInput: the URL would contain the token, or be too long
         """
         return self.raise_for_status(self.send(method, path, params, body), context)
 
     def send(self, method: str, path: Path, params: Params = (), body: Any = None) -> Response:
-        """Send an authenticated request, and return its response, whatever its status.
+        """Send an authenticated request, and return its response. Its status can be that of an error.
 
         :raises ConnectionFailed: no complete response was received
         :raises InvalidInput: the URL would contain the token, or be too long
@@ -222,12 +222,12 @@ class API:
                 )
 
     def contains_token(self, text: str) -> bool:
-        """Whether a text must not be a part of a URL."""
+        """Whether a text contains the token, so that it must not be a part of a URL."""
         return len(self.token) >= MIN_TOKEN_LENGTH and self.token in text
 
 
 def send_or_raise(http: RetryingClient, request: Request) -> Response:
-    """Send a request, and return its response, whatever its status.
+    """Send a request, and return its response. Its status can be that of an error.
 
     :raises ConnectionFailed: no complete response was received
     """

@@ -1,4 +1,4 @@
-"""The assignee of an issue: its forms in the input `assignedTo`, which is a text, and the slug of a team."""
+"""The assignee of an issue: check the input `assignedTo`, and replace the slug of a team by its ID."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""Changes of several issues at once.
+"""Update several issues one by one, and identify the issues of a list of IDs before a change.
 
-Sentry's own bulk endpoints are avoided where they could change more than requested: some versions take a list of IDs
-that no longer exist as a search.
+Sentry's bulk endpoint is not used for updates: if none of the IDs exists, some versions update the issues of a search
+instead.
 """
 
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ _KEPT = (
     "id", "shortId", "title", "permalink", "project", "status", "statusDetails", "substatus", "priority", "assignedTo",
     "hasSeen", "isBookmarked", "isSubscribed", "isPublic",
 )  # fmt: skip
-# Sentry does not count further.
+# Sentry counts up to this number.
 _MAX_HITS = 1000
 _NOT_ATTEMPTED = "Not attempted, because the update ended early."
 
@@ -142,7 +142,7 @@ def unique_ids(issue_ids: list[str]) -> list[str]:
     unique = list(dict.fromkeys(text for text in map(str.strip, issue_ids) if text))
     if not unique:
         raise invalid_input(
-            "The issue_ids are an empty list.",
+            "The issue_ids list is empty.",
             "Set at least one issue, as numeric ID, short ID or permalink.",
         )
     if len(unique) > MAX_ISSUES:
@@ -220,7 +220,7 @@ def _check_organization(issue_id: str, organization: str) -> None:
 def concerns_all(failure: PluginException) -> bool:
     """Whether a failure of one issue shows that all others would fail in the same way."""
     if isinstance(failure, ServerFailed):
-        # 500 is a fault on this request, and others of the class are those of a server that is down.
+        # 500 concerns this request. Other statuses from 501 on mean that the server is down or overloaded.
         return bool(failure.status_code != 500)
     return isinstance(failure, (ConnectionFailed, RateLimited, Unauthorized))
 
@@ -323,7 +323,7 @@ def _too_many(count: str, max_changes: int) -> str:
 
 @dataclass
 class _UpdateRun:
-    """One update of several issues, and how far it got."""
+    """One update of several issues, with its progress."""
 
     api: API
     changes: IssueChanges
@@ -357,7 +357,7 @@ class _UpdateRun:
 
     def _update(self, issue: ResolvedIssue) -> Record:
         if self.api.http.budget.is_overdue and not self.end_reason:
-            self.end_reason = "The time limit of the step is reached: run it again for the rest."
+            self.end_reason = "The step reached its time limit. Run it again to update the remaining issues."
         if issue.endpoint is None or self.end_reason:
             return _result(issue, self.changes, error=_error(issue.failure) if issue.failure else _NOT_ATTEMPTED)
         try:
@@ -379,7 +379,7 @@ class _UpdateRun:
 
         :raises PluginException: the failure concerns all issues, and none was changed before
         """
-        # The issue could be read, so the token may access it, but not change issues.
+        # The issue could be read, so a refusal means that the token may not change issues at all.
         if concerns_all(failure) or isinstance(failure, Forbidden):
             if not self.changed:
                 raise with_doubt(failure, "The server may have made the change.")

@@ -26,7 +26,7 @@ from komand_sentry.util.sentry.server import Server
 from komand_sentry.util.sentry.tags import Tags
 from komand_sentry.util.sentry.teams import Teams
 
-# A user waits for the connection test.
+# Users watch the connection test while it runs.
 MAX_TEST_SECONDS = 20
 
 
@@ -50,7 +50,7 @@ class SentryClient:
 
     @property
     def issues(self) -> Issues:
-        """Issues: list, update."""
+        """Issues: list, search, get, update."""
         return Issues(self._api())
 
     @property

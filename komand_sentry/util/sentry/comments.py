@@ -22,8 +22,7 @@ DUPLICATE_PERIOD = timedelta(hours=1)
 _LOOKUP_PERIOD = timedelta(minutes=5)
 _DUPLICATE = "already posted that comment"
 _NO_USER = "permission to create note"
-_UNKNOWN_RESULT = " See List Comments for whether the comment was posted, before you run the step again."
-
+_UNKNOWN_RESULT = " See List Comments to check whether the comment was posted, before you run the step again."
 
 COMMENTS = ListSpec("id", "per_page", normalize_comment)
 
@@ -68,8 +67,8 @@ def post_comment(endpoint: IssueEndpoint, text: str) -> Record:
     """Post a comment once, even if a response is lost.
 
     :returns: the comment
-    :raises PluginException: see API.post, the issue cannot be identified beyond doubt, the token's user posted the same
-        text within DUPLICATE_PERIOD, or the token has no user
+    :raises PluginException: see API.post, the issue cannot be identified unambiguously, the token's user posted the
+        same text within DUPLICATE_PERIOD, or the token has no user
     """
     api, context = endpoint.api, endpoint.context
     return normalize_comment(endpoint.write(lambda path: _post(api, (*path, "comments"), context, text)))
@@ -79,7 +78,7 @@ def _post(api: API, path: Path, context: ErrorContext, text: str) -> Record:
     try:
         return api.post(path, context, {"text": text})
     except (BadRequest, Forbidden) as failure:
-        raise explain(failure, context.name) from None
+        raise _comment_error(failure, context.name) from None
     except (ConnectionFailed, ServerFailed) as failure:
         failure.assistance += _UNKNOWN_RESULT
         try:
@@ -95,7 +94,7 @@ def _stored_or_posted(
 
     Not all servers refuse a repeated comment, so look it up first.
 
-    :raises PluginException: the server did not store it, or that cannot be found out
+    :raises PluginException: the server did not store it, or it is unknown whether it did
     """
     now: datetime | None = api.http.budget.clock.now()
     if stored := _stored(api, path, context, text, now):
@@ -106,7 +105,7 @@ def _stored_or_posted(
     try:
         return api.post(path, context, {"text": text})
     except BadRequest as refusal:
-        # The first request was still in progress during the look-up. Its comment may seem old if clocks differ.
+        # The first request was still in progress during the lookup. Its comment may seem old if clocks differ.
         if not is_duplicate(refusal):
             raise
         now = None
@@ -147,8 +146,8 @@ def is_recent(comment: Record, now: datetime) -> bool:
     return abs(now - created) <= _LOOKUP_PERIOD
 
 
-def explain(failure: BadRequest | Forbidden, name: str) -> ResponseError:
-    """The failure, with a cause and an assistance of its own if it is one that only comments have.
+def _comment_error(failure: BadRequest | Forbidden, name: str) -> ResponseError:
+    """A more specific error if the failure is one that only comments have, otherwise the failure itself.
 
     :param name: of the issue
     """

@@ -44,12 +44,12 @@ class Deletion:
     api: API
 
     def delete(self, organization_slug: str, issue_ids: list[str], confirm: int) -> DeletedIssues:
-        """`DELETE /organizations/{organization}/issues/{ID}/` for each issue, after all were found or not.
+        """`DELETE /organizations/{organization}/issues/{ID}/` for each issue, after a lookup of all of them.
 
-        A failure that concerns the rest, too, ends the deletion. The result tells what was deleted before.
+        A failure that concerns all issues ends the deletion. The result lists what was deleted before.
 
         :param confirm: how many issues to delete
-        :raises InvalidInput: it is another number, and nothing was deleted
+        :raises InvalidInput: `confirm` is another number than that of the IDs. Nothing was deleted
         :raises PluginException: nothing was deleted, and the failure concerns all issues
         """
         ids = unique_ids(issue_ids)
@@ -78,7 +78,7 @@ class Deletion:
         """Why an issue was not deleted, None if it was."""
         failure = issue.failure or unconfirmed(issue, ids)
         if issue.endpoint and not failure:
-            # By number, because a short ID can get another issue.
+            # By number, because a short ID can be reassigned to another issue.
             endpoint = issue.endpoint.by_number(str(issue.record["id"]))
             endpoint.context = endpoint.context._replace(scope=ADMIN_SCOPE)
             try:
@@ -119,7 +119,7 @@ def _id_in(issue_id: str) -> str:
 
 
 def ends_deletion(failure: PluginException) -> bool:
-    """Whether a failed deletion shows that all others would fail in the same way: the token lacks the scope, too."""
+    """Whether a failed deletion shows that all others would fail in the same way, a missing scope included."""
     return concerns_all(failure) or isinstance(failure, Forbidden)
 
 

@@ -2,7 +2,7 @@
 
 - Sentry 9 has `/issues/{number}/`, but not `/organizations/{organization}/issues/{ID}/`.
 - Sentry SaaS has both, but the first only finds issues of the United States region and is deprecated: it responds with
-  410 at times. The second also accepts short IDs.
+  410 from time to time. The second also accepts short IDs.
 - `/projects/{organization}/{project}/issues/` is deprecated in the same way.
 
 An endpoint class tries the best path first, and the alternatives if the server does not have it or does not know the
@@ -64,7 +64,7 @@ def issue_path(issue_id: str, organization: str = "") -> Path:
 
 def organization_issues_path(organization: str) -> Path:
     """The path of the issues of all projects of an organization."""
-    return ("organizations", organization, "issues")
+    return organization_path(organization, "issues")
 
 
 def project_path(organization: str, project: str) -> Path:
@@ -84,7 +84,7 @@ def event_id_path(organization: str, event_id: str) -> Path:
 
 def short_id_path(organization: str, short_id: str) -> Path:
     """The path that resolves a short ID."""
-    return ("organizations", organization, "shortids", short_id)
+    return (*organization_path(organization, "shortids"), short_id)
 
 
 @dataclass
@@ -111,7 +111,7 @@ class IssueEndpoint:
     def get(self, *resource: str, params: Params = (), is_write: bool = False) -> Record:
         """GET the issue, or an object below it: `get("events", "latest")`.
 
-        :param is_write: a change follows, so the issue must be identified beyond doubt
+        :param is_write: a change follows, so the issue must be identified unambiguously
         :raises PluginException: see API.get_object, or the issue cannot be identified
         """
         return self._call(lambda path: self.api.get_object((*path, *resource), self.context, params), is_write)
@@ -126,7 +126,7 @@ class IssueEndpoint:
     def put(self, body: Record) -> Record:
         """PUT attributes of the issue, and return the issue.
 
-        :raises PluginException: see API.put, or the issue cannot be identified beyond doubt
+        :raises PluginException: see API.put, or the issue cannot be identified unambiguously
         """
         return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
 
@@ -134,14 +134,14 @@ class IssueEndpoint:
         """Run an operation that changes the issue, and return its result.
 
         :param operation: gets the path of the issue
-        :raises PluginException: what the operation raises, or the issue cannot be identified beyond doubt
+        :raises PluginException: what the operation raises, or the issue cannot be identified unambiguously
         """
         return self._call(operation, is_write=True)
 
     def delete(self) -> None:
         """DELETE the issue.
 
-        :raises PluginException: see API.delete, or the issue cannot be identified beyond doubt
+        :raises PluginException: see API.delete, or the issue cannot be identified unambiguously
         """
         self._call(lambda path: self.api.delete(path, self.context), is_write=True)
 
@@ -151,7 +151,7 @@ class IssueEndpoint:
         return replace(self, reference=reference, _path=(*self._path[:-1], number))
 
     def organization(self) -> str:
-        """The slug of the issue's organization: as the user named it, or from the issue itself.
+        """The slug of the issue's organization: from the inputs of the step, or from the issue itself.
 
         :raises PluginException: see get, or the issue does not show its organization
         """
@@ -410,7 +410,7 @@ class ProjectIssuesEndpoint:
         return self.api.get_page(organization_issues_path(self.organization), self.context, (*renamed, *filters))
 
     def _sort_error(self, params: Params) -> BadRequest | None:
-        """The organization's endpoint says which sort it does not have, where the project's fails with 500."""
+        """The error of the organization's endpoint, which names an unsupported sort; the project's fails with 500."""
         if not any(name == "sort" for name, _ in params):
             return None
         try:

@@ -13,7 +13,7 @@ from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.polling import poll
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.endpoints import issue_endpoint
+from komand_sentry.util.sentry.endpoints import event_id_path, issue_endpoint
 from komand_sentry.util.sentry.issue_reference import is_issue_number
 from komand_sentry.util.sentry.normalize import Record, normalize_issue
 from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
@@ -32,7 +32,7 @@ def find_issue(api: API, organization_slug: str, event_id: str, project_id: str)
         return NO_ISSUE
     lookup = _EventLookup(api, organization_slug, event_id)
     try:
-        found = poll(lookup.ask, api.http.budget)
+        found = poll(lookup.fetch, api.http.budget)
     except PluginException as failure:
         api.http.log.warning(
             f"The event is stored, but its issue could not be looked up: {failure.cause} {failure.assistance}"
@@ -69,7 +69,7 @@ class _EventLookup:
     event_id: str
     _is_organization_known: bool = field(default=False, repr=False)
 
-    def ask(self) -> Record | None:
+    def fetch(self) -> Record | None:
         """The event with its `groupId`, None if Sentry has not processed it.
 
         :raises PluginException: the token may not look it up, the server cannot, or there is no such organization
@@ -81,7 +81,7 @@ class _EventLookup:
             "The server does not look up events by ID.",
         )
         try:
-            return self.api.get_object(("organizations", self.organization, "eventids", self.event_id), context)
+            return self.api.get_object(event_id_path(self.organization, self.event_id), context)
         except RouteMissing:
             raise
         except NotFound:

@@ -68,7 +68,7 @@ class Events:
         endpoint.context = endpoint.context._replace(
             advice=issue_advice(environment), failure_advice=list_failure_advice(cursor=page_range.cursor)
         )
-        # The short form needs an absent parameter: some servers before 2023 take any `full`, even "0", for true.
+        # The short form needs an absent parameter: some servers before 2023 treat any `full` as true, even "0".
         optional = (("full", "1" if full else ""), ("environment", environment))
         params: Params = tuple((name, value) for name, value in optional if value)
 
@@ -83,7 +83,9 @@ class Events:
 
         events = read_list(fetch, EVENTS, page_range, endpoint.context, self.api.http)
         if dropped:
-            self.api.http.log.warning(f"The server ignored the environment: dropped {dropped} events of other ones")
+            self.api.http.log.warning(
+                f"The server ignored the environment: dropped {dropped} events of other environments"
+            )
         if not events.records and not page_range.cursor:
             endpoint.check_exists()
         return events

@@ -46,14 +46,14 @@ from komand_sentry.util.sentry.server import is_saas_host
 MAX_EVENT_BYTES = 1024 * 1024
 # Statuses of a server without the store endpoint.
 _MISSING_ENDPOINT_STATUSES = (404, 405, 410)
-# Keys of a successful response that is none: some servers respond to a refused event with 200.
+# Keys of an error in a response with the status 200, which some servers return for a refused event.
 _ERROR_KEYS = ("error", "errors", "detail")
 _ID_KEYS = ("id", "event_id")
 
 
 @dataclass(frozen=True)
 class OutgoingEvent:
-    """An event that stays the same however often it is sent.
+    """A serialized event. Each attempt to send it sends the same bytes.
 
     :param body: its JSON
     :param item_type: of its envelope item
@@ -81,10 +81,11 @@ class Ingest:
     def submit(self, dsn_text: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """`POST /api/{project}/store/`, or `POST /api/{project}/envelope/` if the server lacks it.
 
-        :param event: in the form of parse_event
+        :param event: as parse_event returns it
         :param version: of the protocol
-        :returns: the ID of the event, 32 hexadecimal digits
-        :raises PluginException: the DSN or the event is invalid, or the server refused it or was not reached
+        :returns: the ID of the event as the server returned it, usually 32 hexadecimal digits
+        :raises PluginException: the DSN or the event is invalid, the server refused the event, or no complete response
+            was received
         """
         dsn = _parse_dsn(dsn_text)
         secrets = (dsn.secret_key, self.api.token)
@@ -93,7 +94,7 @@ class Ingest:
             http.log.warning("The DSN starts with http://, so the event is sent without encryption")
         outgoing = prepare_event(event, http.budget.clock.now())
         if paths := invalid_paths(event):
-            http.log.warning(f"The event lacks values that its errors name as invalid: {join_truncated(paths)}")
+            http.log.warning(f"Invalid values are missing from the event (see its errors): {join_truncated(paths)}")
         headers = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
@@ -152,13 +153,13 @@ class Ingest:
 
 
 def parse_event(event_json: Any, schema: Schema) -> Any:
-    """Parse the input event_json: an event as Relay would keep it, see to_valid_event.
+    """Parse the input event_json: normalize it and remove invalid values as Relay does, see to_valid_event.
 
     :param schema: of the event
     :raises InvalidInput: it is too large, or cannot be sent as JSON
     """
     if isinstance(event_json, dict):
-        # First, because the rest takes far longer.
+        # Check the size first: the rest takes far longer.
         _serialize(event_json)
     return to_valid_event(event_json, schema)
 

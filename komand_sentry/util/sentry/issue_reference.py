@@ -89,10 +89,11 @@ def is_issue_number(text: str) -> bool:
 def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
     """Whether an issue that the server returned is the one that a reference names.
 
-    Its organization is known from its permalink only. A number alone may be an issue of another organization or server,
-    so without a permalink it confirms nothing if the reference names an organization. A short ID confirms itself.
+    Only its permalink shows its organization. A number alone may be another issue in another organization, so if the
+    reference names an organization, the record needs a permalink of it, and its number is not compared: that of a
+    merged issue differs. A short ID is unique in its organization and needs no permalink.
 
-    :param record: the issue, in the form of any server version. Merging gives it the number of another one
+    :param record: the issue, in the form of any server version
     """
     organization = organization_of_issue(record)
     if organization and reference.organization and organization.lower() != reference.organization.lower():
@@ -113,7 +114,7 @@ def is_merged(reference: IssueReference, record: Mapping[str, Any]) -> bool:
 
 
 def is_other_issue(number: str, record: Mapping[str, Any]) -> bool:
-    """Whether the server returned another issue than that of a number: the one that it was merged into.
+    """Whether the server returned another issue than the requested one: the issue that it was merged into.
 
     :param number: the ID in the request
     """

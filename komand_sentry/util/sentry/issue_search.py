@@ -163,11 +163,11 @@ class SearchEndpoint:
         return self.api.get_page(organization_issues_path(self.organization), context, (*params, *projects))
 
     def _explain(self, failure: ResponseError) -> None:
-        """Raise a better error if the cause of a failure can be found.
+        """Raise a more specific error if the cause of a failure is known.
 
         :raises InvalidInput: there is no such project, or the server cannot search
         """
-        # Other failures than 500 are those of a server that is down.
+        # Other statuses from 501 on mean that the server is down or overloaded.
         is_down = isinstance(failure, ServerFailed) and failure.status_code != 500
         if not is_down and not self.api.server.is_saas and self._is_unsupported():
             raise search_unsupported() from None
@@ -203,7 +203,8 @@ class SearchEndpoint:
         unknown = tuple(slug for slug in self.search.projects if slug not in ids and slug not in ids.values())
         if unknown:
             raise invalid_input(
-                f"Organization {sanitize(self.organization)} has no project {join_truncated(unknown)} for this token.",
+                f"Organization {sanitize(self.organization)} has no project {join_truncated(unknown)} that the token "
+                "can access.",
                 "Check the slugs of projects, which are in the URLs of the projects' pages.",
             )
         return tuple(ids.get(slug, slug) for slug in self.search.projects)

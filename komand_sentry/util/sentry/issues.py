@@ -1,4 +1,4 @@
-"""Issues: list those of a project, search those of an organization, update one."""
+"""Issues: list those of a project, search those of an organization, get one, update one."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -168,7 +168,7 @@ def _put(endpoint: IssueEndpoint, changes: IssueChanges) -> Record:
     except ServerFailed:
         if changes.status != "resolvedInNextRelease":
             raise
-        # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
+        # Sentry fails with 500 in a project without releases. For this equivalent body, it reports the reason.
         return endpoint.put({**changes.body, "status": "resolved", "statusDetails": {"inNextRelease": True}})
 
 
@@ -187,7 +187,7 @@ def _post_comment(endpoint: IssueEndpoint, text: str) -> bool:
 
 
 def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:
-    """Log that the ID is that of an issue that was merged into another one, on which Sentry acts instead."""
+    """Log a warning if the issue was merged into another one, which Sentry uses instead."""
     reference = endpoint.reference
     if is_merged(reference, issue):
         endpoint.api.http.log.warning(

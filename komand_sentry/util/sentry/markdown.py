@@ -1,4 +1,4 @@
-"""Untrusted text in Markdown: escaped, so that no reader of it sees a mention, a link, HTML or formatting. Without I/O.
+"""Untrusted text in Markdown: escaped, so that it is not shown as a mention, a link, HTML or formatting. Without I/O.
 
 Tickets and chats interpret Markdown differently. Beyond CommonMark and GitHub's extensions, the escaping considers
 Slack (`<!here>`, `<@U1>`, `<https://...|text>`, no backslash escapes, only fences of three backticks), Jira
@@ -75,7 +75,7 @@ def shorten(text: str, max_length: int) -> str:
 
 def _single_line(text: str, max_length: int) -> str:
     """A text on one line, with apostrophes for backticks, which start code where a backslash does not escape them."""
-    # No more of a long text is searched than can remain.
+    # Only search the part of a long text that can remain.
     return shorten(_printable(text[: 4 * max_length]), max_length).replace("`", "'")
 
 

@@ -62,7 +62,7 @@ class Merging:
     def merge(self, organization_slug: str, issue_ids: list[str]) -> MergedIssues:
         """Merge issues of one project, and wait within the time budget until it is done. See merge_resolved.
 
-        :param issue_ids: the first is to remain
+        :param issue_ids: Sentry keeps the one with the most events, and a warning is logged if that is not the first
         :raises PluginException: they are not at least two issues of one project, or the server refused the merge
         """
         ids = unique_ids(issue_ids)
@@ -79,8 +79,8 @@ class Merging:
             return MergedIssues(issues[0].record, merged, completed=True)
         if len(issues) < 2 or not issues[0].endpoint:
             raise invalid_input(
-                "The issue_ids are not of two different issues. Nothing was merged.",
-                "Set at least two issues of the same project. The first one is to remain.",
+                "The issue_ids name fewer than two different issues. Nothing was merged.",
+                "Set the IDs of at least two issues of the same project.",
             )
         return merge_resolved(self.api, organization_slug, [issue.record for issue in issues], issues[0].endpoint)
 
@@ -155,9 +155,9 @@ def accepted_merge(body: object) -> AcceptedMerge | None:
 
 
 def merged_ids(issue_ids: list[str], issue: Record) -> list[str]:
-    """The numeric IDs of issues that were merged into an issue, of those that the user set.
+    """Those of the IDs that are numbers of issues that were merged into another issue.
 
-    :param issue_ids: which the server resolved to the issue
+    :param issue_ids: the inputs for which the server returned `issue`
     """
     references = [IssueReference.parse(issue_id) for issue_id in issue_ids]
     return [
@@ -196,7 +196,7 @@ def _wait(endpoint: IssueEndpoint, accepted: AcceptedMerge) -> Record | None:
 
 
 def _merged_into(endpoint: IssueEndpoint, number: str) -> Record | None:
-    """The issue that another one was merged into, None as long as Sentry has not done so: it responds with 404."""
+    """The issue that another one was merged into, None if Sentry has not merged it yet and responds with 404."""
     try:
         issue = endpoint.get()
     except NotFound:

@@ -127,7 +127,7 @@ def entry_of(event: Record, kind: str) -> Record:
 
 def one_line(text: str, max_length: int) -> str:
     """A text on one line, truncated."""
-    # No more of a long text is searched than can remain.
+    # Only search the part of a long text that can remain.
     return shorten(_WHITE_SPACE.sub(" ", text[: 4 * max_length]).strip(), max_length)
 
 

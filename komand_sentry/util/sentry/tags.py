@@ -31,7 +31,7 @@ class TagValues(NamedTuple):
 
 
 def normalize_tag_value(record: Record) -> Record:
-    """A value of a tag as the plugin returns it. Those of the tag user have neither `key` nor, at times, a `name`."""
+    """A value of a tag as the plugin returns it. Those of the tag user have no `key`, and some have no `name`."""
     name = record.get("name") or record.get("label") or record.get("value")
     return {**pick(record, *_KEYS), "name": name}
 
@@ -122,7 +122,7 @@ def check_key(key: str) -> None:
 
 
 def incompleteness(values: RecordList, unique: Any) -> str:
-    """What is missing in the values that were read, "" if nothing is, or if the list says so itself.
+    """A warning about missing values, "" if none is missing or the list already reports it.
 
     :param unique: how many values the tag has
     """
@@ -149,7 +149,7 @@ def ranked(values: RecordList, key: str, total: Any) -> TagValues:
 def share(count: Any, total: int | None) -> float | None:
     """The share of a count in a total, from 0 to 1, None if one of them is unknown.
 
-    They come from two requests, so that events in between can make the count larger than the total.
+    They come from two requests, so the count can be larger than the total if events were added in between.
     """
     return round(min(count / total, 1.0), 4) if total and isinstance(count, int) else None
 
