@@ -147,7 +147,9 @@ class TestContract(unittest.TestCase):
         self.assertEqual({key: self.spec[key] for key in expected}, expected)
         sdk = {key: value for key, value in self.spec["sdk"].items() if key != "custom_cmd"}
         self.assertEqual(sdk, {"type": "slim", "version": "6.6.0", "user": "nobody"})
-        self.assertEqual([line.split(" - ")[0] for line in self.spec["version_history"]], ["2.1.0", "2.0.0", "1.0.1", "1.0.0"])
+        self.assertEqual(
+            [line.split(" - ")[0] for line in self.spec["version_history"]], ["2.1.0", "2.0.0", "1.0.1", "1.0.0"]
+        )
 
     def test_examples_are_valid_and_keep_every_value(self) -> None:
         for action, key, example, normalize in (
