@@ -240,9 +240,9 @@ class TestBadInput(BadInputCase):
             *((COMMENT, {"text": text}) for text in ("", " \n", None, {"a": 1}, ["a"])),
             *((COMMENT, {"issue_id": issue_id}) for issue_id in ("99999", "no ID", None)),
         )
-        before = self.issues()
         for action, inputs in cases:
             with self.subTest(action=action, inputs=inputs):
+                before = self.issues()
                 outcome = self.run_step(action, {**self.valid(action), **inputs})
                 self.check_outcome(outcome)
                 self.assertEqual(self.changed_issues(before), set())

@@ -304,7 +304,8 @@ class TestFaults(StepCase):
 
     def test_redirects_within_the_api_are_followed_and_loops_are_an_error(self) -> None:
         for action, (method, path) in REQUESTS.items():
-            moved = path.replace("/acme", "/moved").replace("/7/", "/8/")
+            # The path of an event has only numbers, which no redirect may change.
+            moved = path.replace("/acme", "/moved") if action != SUBMIT else path.rstrip("/")
             there = Answer(302, b'{"detail": {"code": "resource-moved"}}', {"Location": moved})
             back = Answer(302, headers={"Location": path})
             with self.subTest(action):
