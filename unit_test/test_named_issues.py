@@ -155,3 +155,12 @@ class TestEventOfTheProject(unittest.TestCase):
         ):
             with self.subTest(found):
                 self.assertIs(is_event_of(found, event_id, "2"), expected)
+
+
+class TestTokenInABody(unittest.TestCase):
+    def test_a_comment_with_the_token_is_not_sent(self) -> None:
+        token = "sntryu_" + "0123456789abcdef" * 4
+        with ScriptedServer() as server, self.assertRaises(InvalidInput) as caught:
+            params = {"issue_id": "5", "text": f"Log in with {token}"}
+            run_action("add_comment", connection_to(server.base, token), params)
+        self.assertNotIn(token, str(caught.exception))

@@ -141,7 +141,7 @@ CSRF_FAILED = Explanation(
 )
 ORGANIZATION_TOKEN = Explanation(
     "The connection's token is an organization token (sntrys_...), which may not access {name} (403).",
-    "Organization tokens are for build pipelines only: they can neither list nor update issues. Give the connection a "
+    "Organization tokens are for build pipelines only: they cannot read or change issues. Give the connection a "
     "user token or the token of an internal integration with the scope {scope}.",
 )
 HTML_PAGE = Explanation(

@@ -164,14 +164,20 @@ class API:
         """
         self._check_url_parts(path, params)
         headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Authorization": f"Bearer {self.token}"}
-        if body is not None:
+        payload = None if body is None else json.dumps(body)
+        if payload is not None:
             headers["Content-Type"] = "application/json"
+            if self.contains_token(payload):
+                raise invalid_input(
+                    "An input of the step contains the token of the connection, so nothing was sent.",
+                    "Everyone who sees the issue could read it. Set the token in the connection only.",
+                )
         request = Request(
             method,
             join_url(f"{self.server.base}/api/0", *path),
             tuple((name, value.encode(errors="replace").decode()) for name, value in params),
             headers,
-            None if body is None else json.dumps(body).encode(),
+            None if payload is None else payload.encode(),
             idempotent=method == "DELETE",
             redirect_prefix=f"{self.server.base}/api/",
             expects_json=method != "DELETE",
