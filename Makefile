@@ -38,7 +38,7 @@ setup: .venv/ready .venv-tools/ready ## Create both development environments fro
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $< | $(PIP_PROGRESS)
 	@touch $@
 
-demo: $(DEMO_ENV)/ready ## Run every action against a sandbox, a local server that behaves like Sentry (about 10 s)
+demo: $(DEMO_ENV)/ready ## Triage an issue in a sandbox, a local server that behaves like Sentry (about 10 s)
 	@$(DEMO_ENV)/bin/python -m tools.demo
 
 run: $(DEMO_ENV)/ready ## Run a message of tests/ against a sandbox: make run ACTION=list_project_issues
@@ -71,14 +71,14 @@ validate: .venv-tools/ready ## Run the validators of the plugin generator that n
 image: ## Build the image of the plugin with docker or podman
 	@tools/image build
 
-image-test: .venv/ready ## Build the image and run every action in a container, on stdin and over HTTP
+image-test: .venv/ready ## Build the image and run every action in a container
 	.venv/bin/python -m image_test
 
 export: .venv/ready ## Write the file that InsightConnect imports, load it and run every action
 	@tools/image export
 	.venv/bin/python -m image_test "$$(ls -t *.plg | head -n 1)"
 
-docs: .venv/ready ## Update the examples and the scopes of README.md and artwork/demo.svg from real runs
+docs: .venv/ready ## Update the examples and the actions of README.md and artwork/demo.svg from real runs
 	.venv/bin/python -m tools.docs
 
 docs-check: .venv/ready ## Check that make docs changes nothing

@@ -3,8 +3,8 @@ from setuptools import setup, find_packages
 
 setup(
     name="sentry-rapid7-plugin",
-    version="2.0.0",
-    description="Sentry is an error tracking tool that helps developers monitor and fix crashes in real time. This plugin submits events to Sentry, lists the issues of a project and the events of an issue, and updates issues",
+    version="2.1.0",
+    description="Sentry is an error tracking tool that helps developers monitor and fix crashes in real time. This plugin submits events, searches, summarizes and updates issues, and reads their events, tags and comments",
     author="rapid7",
     author_email="",
     url="",

@@ -36,7 +36,8 @@ class E2ECase(unittest.TestCase):
     @property
     def reason(self) -> str | None:
         """Why the server under test cannot serve this test, None if it can."""
-        return EXCEPTIONS.get((self.target.server, self.name))
+        names = (self.name, type(self).__name__)
+        return next((reason for name in names if (reason := EXCEPTIONS.get((self.target.server, name)))), None)
 
     def need(self, *names: str) -> None:
         """Skip the test unless the target has these values."""
@@ -84,6 +85,11 @@ class E2ECase(unittest.TestCase):
         """
         with ThreadPoolExecutor(CALLERS) as pool:
             return list(pool.map(lambda number: self.submit(*event(number)), range(count)))
+
+    @staticmethod
+    def seconds_ago(seconds: float) -> float:
+        """The timestamp for an event of the past."""
+        return time.time() - seconds
 
     def list_issues(self, **more: Any) -> Json:
         slugs = {"organization_slug": self.target["ORG"], "project_slug": self.target["PROJECT"]}

@@ -17,6 +17,8 @@ OPTIONAL = (
     "USER_ID",
     "USER_NAME",
     "TEAM_ID",
+    "REPOSITORY",
+    "COMMIT",
 )
 PREFIX = "SENTRY_E2E_"
 

@@ -31,7 +31,7 @@ class TestConnectionTest(E2ECase):
 
     def test_a_token_that_allows_no_action_fails(self) -> None:
         self.need("TOKEN_USELESS")
-        self.assertIn("allows neither to list nor to update", self.run_test("TOKEN_USELESS")["exception"]["cause"])
+        self.assertIn("allows no action that uses the token", self.run_test("TOKEN_USELESS")["exception"]["cause"])
 
     def test_by_stdin(self) -> None:
         result = run_plugin("test", connection_test_message(self.target.connection()))

@@ -1,5 +1,6 @@
 """submit_event: the events as the server shows them."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from testing.plugin import Json
@@ -148,6 +149,25 @@ class TestSubmitEvent(E2ECase):
         event_id = self.step_by_stdin("submit_event", {"dsn": self.target["DSN"], "event_json": event})["id"]
         issue = self.issue_of("stdin")
         self.assertEqual(self.event_of(issue, event_id)["eventID"], event_id)
+
+    def test_the_issue_of_the_event_is_returned(self) -> None:
+        self.assert_issue_is_found("wait", self.step)
+
+    def test_the_issue_of_the_event_is_returned_by_stdin(self) -> None:
+        self.assert_issue_is_found("wait-stdin", self.step_by_stdin)
+
+    def assert_issue_is_found(self, case: str, run: Callable[[str, Json], Json]) -> None:
+        event = {"message": "m", "fingerprint": [RUN, case], "tags": {"e2e_case": f"{case}-{RUN}"}}
+        inputs = {"wait_for_issue": True, "organization_slug": self.target["ORG"]}
+        output = run("submit_event", {"dsn": self.target["DSN"], "event_json": event, **inputs})
+        issue = self.issue_of(case)
+        self.assertTrue(output["found"])
+        found = tuple(output[name] for name in ("issue_id", "short_id", "permalink"))
+        self.assertEqual(found, (issue["id"], issue["shortId"], issue["permalink"]))
+
+    def test_without_waiting_no_issue_is_returned(self) -> None:
+        output = self.step("submit_event", {"dsn": self.target["DSN"], "event_json": {"message": f"m {RUN}"}})
+        self.assertEqual(list(output), ["id"])
 
     def assert_holds(self, actual: Any, expected: Any, path: str) -> None:
         """Assert that `actual` has all expected values. The server may add others."""

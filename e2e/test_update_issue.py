@@ -69,6 +69,77 @@ class TestUpdateIssue(E2ECase):
             issue = self.step("update_issue", params)["issue"]
             self.assertEqual((issue["id"], issue["isBookmarked"]), (self.issue_id, flag))
 
+    def test_ignored_with_a_substatus(self) -> None:
+        for substatus in ("archived_until_escalating", "archived_forever"):
+            output = self.step("update_issue", self.inputs(status="ignored", substatus=substatus))
+            self.assertEqual((output["issue"]["substatus"], output["not_applied"]), (substatus, []))
+            self.assertEqual(self.details()["substatus"], substatus)
+            self.update(status="unresolved")
+
+    def test_ignored_under_conditions(self) -> None:
+        for inputs, expected in (
+            ({"ignoreDuration": 30}, {"ignoreUntil"}),
+            ({"ignoreCount": 10, "ignoreWindow": 60}, {"ignoreCount", "ignoreWindow"}),
+            ({"ignoreUserCount": 5, "ignoreUserWindow": 60}, {"ignoreUserCount", "ignoreUserWindow"}),
+        ):
+            with self.subTest(inputs):
+                self.step("update_issue", self.inputs(status="ignored", **inputs))
+                issue = self.details()
+                set_details = {name for name, value in issue["statusDetails"].items() if value and name != "actor"}
+                self.assertEqual((issue["status"], set_details), ("ignored", expected))
+                self.step("update_issue", self.inputs(status="unresolved"))
+
+    def test_resolved_in_a_release(self) -> None:
+        for version in (f"e2e@{RUN}", "latest"):
+            self.step("update_issue", self.inputs(status="resolved", inRelease=version))
+            issue = self.details()
+            self.assertEqual(issue["status"], "resolved")
+            self.assertTrue(issue["statusDetails"]["inRelease"])
+            self.step("update_issue", self.inputs(status="unresolved"))
+
+    def test_resolved_in_an_unknown_release(self) -> None:
+        error = self.failure("update_issue", self.inputs(status="resolved", inRelease=f"none@{RUN}"))
+        self.assertIn("(400)", error["cause"])
+        self.assertIn("inRelease", error["data"])
+        self.assertEqual(self.details()["status"], "unresolved")
+
+    def test_resolved_in_the_next_release(self) -> None:
+        self.step("update_issue", self.inputs(status="resolved", inNextRelease=True))
+        issue = self.details()
+        self.assertEqual((issue["status"], issue["statusDetails"]["inNextRelease"]), ("resolved", True))
+
+    def test_resolved_in_a_commit(self) -> None:
+        self.need("REPOSITORY", "COMMIT")
+        commit = {"commit": self.target["COMMIT"], "repository": self.target["REPOSITORY"]}
+        self.step("update_issue", self.inputs(status="resolved", inCommit=commit))
+        details = self.details()["statusDetails"]
+        self.assertEqual(details["inCommit"]["id"], self.target["COMMIT"])
+
+    def test_priority(self) -> None:
+        for priority in ("low", "high"):
+            self.step("update_issue", self.inputs(priority=priority))
+            self.assertEqual(self.details()["priority"], priority)
+
+    def test_a_comment_after_the_change(self) -> None:
+        self.step("update_issue", self.inputs(isBookmarked=True, comment=f"Ticket of run {RUN}"))
+        comments = self.step("list_comments", {"issue_id": self.issue_id})["comments"]
+        self.assertEqual([comment["text"] for comment in comments], [f"Ticket of run {RUN}"])
+
+    def test_assign_to_a_team_by_its_slug(self) -> None:
+        self.need("TEAM_ID")
+        teams = self.step("list_teams", {"organization_slug": self.target["ORG"]})["teams"]
+        slug = next(team["slug"] for team in teams if team["id"] == self.target["TEAM_ID"])
+        assigned = self.update(assignedTo=f"#{slug}", organization_slug=self.target["ORG"])["assignedTo"]
+        self.assertEqual((assigned["type"], assigned["id"]), ("team", self.target["TEAM_ID"]))
+
+    def inputs(self, **attributes: Any) -> Json:
+        return {"issue_id": self.issue_id, **attributes}
+
+    def details(self) -> Json:
+        """The issue as the server shows it."""
+        issue: Json = self.step("get_issue", {"issue_id": self.issue_id})["issue"]
+        return issue
+
     def test_by_stdin(self) -> None:
         output = self.step_by_stdin("update_issue", {"issue_id": self.issue_id, "status": "ignored"})
         self.assertEqual(output["issue"]["status"], "ignored")

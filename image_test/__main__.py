@@ -1,4 +1,6 @@
-"""Builds the image and runs every message of tests/ in a container, on stdin and over HTTP, against a sandbox outside.
+"""Builds the image and runs the messages of tests/ in a container, against a sandbox outside.
+
+One container in HTTP mode runs all of them. On stdin, where each takes a container, some of them suffice.
 
 The containers are confined: they run as the user nobody, read-only and without capabilities.
     python -m image_test            tests the image
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages
+from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages, sample_steps
 
 from .container import Container, build, load, output_of, plugin_container
 
@@ -36,6 +38,7 @@ try:
 except OSError as error:
     print(error.strerror)
 """
+ON_STDIN = ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue", "get_event")
 MAX_SIZE = 20 * 2**20
 STARTS = 5
 
@@ -68,31 +71,47 @@ def check_confinement(container: Container) -> None:
     print(f"runs as {user} without capabilities on a read-only file system")
 
 
-def check_output(name: str, output: Json) -> None:
-    """Check that a message of tests/ has the expected effect."""
-    if name == "submit_event":
-        assert re.fullmatch("[0-9a-f]{32}", output["id"]), output
-    elif name == "list_project_issues":
-        assert [issue["title"] for issue in output["issues"]] == ["Pump P-2 stopped"], output
-    elif name == "list_issue_events":
-        assert output["events"][0]["title"] == "Pump P-2 stopped", output
-    elif name == "update_issue":
-        assert output["issue"]["status"] == "resolved", output
-    else:
-        assert output["success"] is True, output
+def is_expected(name: str, output: Json) -> bool:
+    """Whether a message of tests/ has the expected effect."""
+    title = "Pump P-2 stopped"
+    checks: dict[str, Callable[[], bool]] = {
+        "connection_test": lambda: output["success"] is True,
+        "submit_event": lambda: re.fullmatch("[0-9a-f]{32}", output["id"]) is not None,
+        "list_project_issues": lambda: [issue["title"] for issue in output["issues"]] == [title],
+        "list_issue_events": lambda: output["events"][0]["title"] == title,
+        "search_issues": lambda: [issue["title"] for issue in output["issues"]] == [title],
+        "get_issue": lambda: title in output["summary"],
+        "get_event": lambda: output["details"]["message"] == title,
+        "list_tag_values": lambda: [value["value"] for value in output["values"]] == ["pumps@1.4.0"],
+        "list_projects": lambda: "pump-station" in [project["slug"] for project in output["projects"]],
+        "list_members": lambda: "admin@example.com" in [member["email"] for member in output["members"]],
+        "list_teams": lambda: "ops" in [team["slug"] for team in output["teams"]],
+        "add_comment": lambda: "OPS-42" in output["comment"]["text"],
+        "list_comments": lambda: ["OPS-42" in comment["text"] for comment in output["comments"]] == [True],
+        "update_issues": lambda: (output["dry_run"], output["matched"], output["changed"]) == (True, 1, 0),
+        "update_issue": lambda: output["issue"]["status"] == "resolved",
+        "merge_issues": lambda: output["completed"] is True and len(output["merged"]) == 1,
+        "delete_issues": lambda: len(output["deleted"]) == 1,
+    }
+    return checks[name]()
+
+
+def check_body(name: str, body: Json, mode: str) -> None:
+    """Check that a step succeeds with the expected output."""
+    assert body["status"] == "ok", body
+    assert is_expected(name, body["output"]), body["output"]
+    print(f"  {mode:5}  {name}: ok")
 
 
 def check_stdin(container: Container) -> None:
-    """Run each message in a container that reads it from stdin."""
+    """Run messages in containers that read them from stdin."""
     info = output_of(*container.argv(), "info")
     assert "update_issue" in info, info
     with Sandbox() as sandbox:
-        for name, message in sample_messages(sandbox.env).items():
+        messages = sample_messages(sandbox.env)
+        for name in ON_STDIN:
             command = "test" if name == "connection_test" else "run"
-            body = run_plugin(command, message, container.argv())
-            assert body["status"] == "ok", body
-            check_output(name, body["output"])
-            print(f"  stdin  {name}: ok")
+            check_body(name, run_plugin(command, messages[name], container.argv()), "stdin")
 
 
 def check_http(container: Container) -> None:
@@ -101,12 +120,10 @@ def check_http(container: Container) -> None:
         with urllib.request.urlopen(f"{server.base}/api/v1/status", timeout=30) as health:
             assert health.status == 200, health.status
             print("  HTTP   health check: ok")
-        for name, message in sample_messages(sandbox.env).items():
+        for name, message in sample_steps(sandbox.env):
             is_test = name == "connection_test"
             body = server.test_connection(message) if is_test else server.run(name, message)
-            assert body["status"] == "ok", body
-            check_output(name, body["output"])
-            print(f"  HTTP   {name}: ok")
+            check_body(name, body, "HTTP")
 
 
 def report_cold_start(container: Container) -> None:
@@ -131,6 +148,7 @@ def main() -> int:
         if len(sys.argv) > 1:
             load(Path(sys.argv[1]), container)
             check_stdin(container)
+            check_http(container)
             return 0
         build()
         check_files(container)

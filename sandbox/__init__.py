@@ -1,7 +1,7 @@
 """A small Sentry server on loopback, to run and test the plugin without an account.
 
 It serves Relay's ingestion and the web API `/api/0` of a self-hosted Sentry of 2026, with the same checks and error
-messages. Everything is synchronous: an event can be read as soon as it is accepted.
+messages. Everything but a merge is synchronous: an event can be read as soon as it is accepted.
 
     with Sandbox() as sandbox:
         requests.get(sandbox.base + "/api/0/", headers={"Authorization": "Bearer " + sandbox.env["TOKEN"]})

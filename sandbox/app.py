@@ -3,6 +3,7 @@
 from flask import Flask, Request, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from . import comments, tags  # noqa: F401 - they add routes to the blueprint of issues
 from .auth import ApiError
 from .events import events
 from .ingest import ingest

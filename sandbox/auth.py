@@ -139,15 +139,30 @@ def find_project(organization: str, id_or_slug: str) -> tuple[Row, Row]:
     return org, row
 
 
-def issue_by_short_id(organization: int, short_id: str) -> Row | None:
-    """The issue of a short ID: the project's slug and a number in Crockford's base 32, such as PUMP-STATION-1A."""
+def row_by_short_id(table: str, organization: int, short_id: str) -> Row | None:
+    """The row of a short ID: the project's slug and a number in Crockford's base 32, such as PUMP-STATION-1A.
+
+    :param table: `issue` or `issue_redirect`
+    """
     match = re.fullmatch(r"(.+)[-_ ]([0-9A-Za-z]{1,12})", short_id)
     number = decode_base32(match[2]) if match else None
     if match is None or number is None:
         return None
-    sql = """SELECT issue.* FROM issue JOIN project ON project.id = issue.project
-        WHERE project.organization = ? AND project.slug = ? AND issue.short_id = ?"""
+    sql = f"""SELECT {table}.* FROM {table} JOIN project ON project.id = project
+        WHERE project.organization = ? AND project.slug = ? AND short_id = ?"""  # noqa: S608 - fixed names
     return the_store().one(sql, organization, match[1].lower(), number)
+
+
+def issue_by_short_id(organization: int, short_id: str) -> Row | None:
+    """The issue of a short ID. Those of merged issues lead nowhere."""
+    return row_by_short_id("issue", organization, short_id)
+
+
+def merged_into(redirect: Row | None) -> Row | None:
+    """The issue that another one was merged into, None while the merge is pending."""
+    if redirect is None or redirect["since"] > time.time():
+        return None
+    return the_store().one("SELECT * FROM issue WHERE id = ?", redirect["target"])
 
 
 BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -171,14 +186,22 @@ def decode_base32(text: str) -> int | None:
 
 
 def find_issue(organization: str | None, issue_id: str) -> tuple[Row, Row, Row]:
-    """Organization, project and issue of `/issues/{id}/` (numeric only) or `/organizations/{org}/issues/{id}/`."""
+    """Organization, project and issue of `/issues/{id}/` (numeric only) or `/organizations/{org}/issues/{id}/`.
+
+    The ID of a merged issue leads to the issue that it was merged into.
+    """
     store = the_store()
     org = find_organization(organization) if organization is not None else None
     if issue_id.isascii() and issue_id.isdigit():
         # SQLite cannot bind a number beyond 64 bits. No issue has such an ID.
-        issue = store.one("SELECT * FROM issue WHERE id = ?", int(issue_id)) if len(issue_id) < 19 else None
+        number = int(issue_id) if len(issue_id) < 19 else None
+        issue = store.one("SELECT * FROM issue WHERE id = ?", number)
+        issue = issue or merged_into(store.one("SELECT * FROM issue_redirect WHERE issue = ?", number))
+    elif org is not None:
+        issue = issue_by_short_id(org["id"], issue_id)
+        issue = issue or merged_into(row_by_short_id("issue_redirect", org["id"], issue_id))
     else:
-        issue = issue_by_short_id(org["id"], issue_id) if org is not None else None
+        issue = None
     if issue is None:
         raise not_found()
     project = cast(Row, store.one("SELECT * FROM project WHERE id = ?", issue["project"]))

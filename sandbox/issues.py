@@ -19,6 +19,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from . import update
 from .auth import (
+    ApiError,
     bad_request,
     find_issue,
     find_organization,
@@ -32,7 +33,7 @@ from .auth import (
 )
 from .ingest import parse_event_id
 from .pagination import MAX_PAGE, link_header, scored_page
-from .search import UNITS, Conditions, compile_query, parse_moment
+from .search import UNITS, Clause, Conditions, compile_query, parse_moment
 from .serializers import detail_json, issue_json, stream_json
 from .store import Row
 
@@ -60,7 +61,7 @@ def time_window() -> tuple[float, float]:
     """`statsPeriod`, or `start` and `end` together, or the last 90 days."""
     now = time.time()
     period, start, end = (request.args.get(name) for name in ("statsPeriod", "start", "end"))
-    if period:
+    if period is not None:
         match = re.fullmatch(r"(\d{1,6})([smhdw]?)", period)
         if match is None:
             raise bad_request(f"Invalid statsPeriod: '{period}'")
@@ -69,20 +70,39 @@ def time_window() -> tuple[float, float]:
         raise bad_request("start and end are both required")
     if start is None or end is None:
         return now - DEFAULT_DAYS * 86400, now + 86400
-    since, until = parse_moment(start), parse_moment(end)
-    if since is None or until is None:
-        raise bad_request(f"{end if since is not None else start} is not a valid ISO8601 date query")
+    since, until = (parse_bound(text) for text in (start, end))
     if since >= until:
         raise bad_request("start must be before end")
     return since, until
 
 
+def parse_bound(text: str) -> float:
+    """A `start` or `end`: in UTC, with Z, +00:00 or no offset."""
+    moment = parse_moment(text) if re.fullmatch(r"[\d-]+(T[\d:.]+(Z|\+00:00)?)?", text) else None
+    if moment is None:
+        raise bad_request(f"{text} is not a valid ISO8601 date query")
+    return moment
+
+
+def environment_filter() -> Clause:
+    """The condition of `environment`. An empty name is that of events without an environment."""
+    environments = request.args.getlist("environment")
+    if not environments:
+        return "1", ()
+    return f"COALESCE(event.environment, '') IN ({', '.join('?' * len(environments))})", tuple(environments)
+
+
+def require_environments(organization: int) -> None:
+    """Fail for an unknown `environment`. The lists of a project and of events are empty instead."""
+    sql = "SELECT DISTINCT environment FROM event JOIN project ON project.id = project WHERE organization = ?"
+    known = {"", *(row[0] for row in the_store().all(sql, organization))}
+    if not known.issuperset(request.args.getlist("environment")):
+        raise not_found()
+
+
 def event_filters(conditions: Conditions, windowed: bool) -> Conditions:
     """Add the conditions of `environment` and of the time window."""
-    environments = request.args.getlist("environment")
-    if environments:
-        marks = ", ".join("?" * len(environments))
-        conditions.event.append((f"event.environment IN ({marks})", tuple(environments)))
+    conditions.event.append(environment_filter())
     if windowed:
         column = "CAST(event.timestamp AS INTEGER)" if shuffles_ties() else "event.timestamp"
         conditions.event.append((f"{column} >= ? AND {column} < ?", time_window()))
@@ -183,6 +203,7 @@ def organization_issues(organization: str) -> Response:
     if period not in (*PERIODS, "auto"):
         raise bad_request("Invalid stats_period. Valid choices are '', '24h', '14d', and 'auto'")
     projects = selected_projects(org["id"])
+    require_environments(org["id"])
     groups = request.args.getlist("group")
     if groups:
         if not all(group.isdigit() for group in groups):
@@ -205,7 +226,9 @@ def bulk_targets(projects: list[int]) -> list[Row]:
     """
     ids = request.args.getlist("id")
     if ids:
-        return issues_by_ids([int(issue_id) for issue_id in ids if issue_id.isdigit()], projects)
+        if not all(issue_id.isdigit() for issue_id in ids):
+            raise ApiError(500, {"detail": "Internal Error", "errorId": None})
+        return issues_by_ids(dict.fromkeys(int(issue_id) for issue_id in ids), projects)
     found = scored_issues(projects, event_filters(compile_query(requested_query()), False))
     return issues_by_ids([issue_id for _, issue_id in sorted(found, reverse=True)[:MAX_HITS]], projects)
 
@@ -232,6 +255,22 @@ def update_organization_issues(organization: str) -> Response | tuple[str, int]:
     return update_many(org, selected_projects(org["id"]))
 
 
+@issues.delete("/projects/<organization>/<project>/issues/")
+@needs("event")
+def delete_project_issues(organization: str, project: str) -> tuple[str, int]:
+    _, row = find_project(organization, project)
+    delete(bulk_targets([row["id"]]))
+    return "", 204
+
+
+@issues.delete("/organizations/<organization>/issues/")
+@needs("event")
+def delete_organization_issues(organization: str) -> tuple[str, int]:
+    org = find_organization(organization)
+    delete(bulk_targets(selected_projects(org["id"])))
+    return "", 204
+
+
 def delete(rows: list[Row]) -> None:
     """Delete issues at once. Sentry deletes them later, but responds with 404 from now on as well."""
     store = the_store()
@@ -240,6 +279,7 @@ def delete(rows: list[Row]) -> None:
             store.run("DELETE FROM event_key WHERE event IN (SELECT id FROM event WHERE issue = ?)", row["id"])
             for table in ("event", "issue_hash", "issue_user", "activity"):
                 store.run(f"DELETE FROM {table} WHERE issue = ?", row["id"])
+            store.run("DELETE FROM issue_redirect WHERE target = ?", row["id"])
             store.run("DELETE FROM issue WHERE id = ?", row["id"])
 
 
@@ -261,13 +301,8 @@ def issue_route(path: str, *methods: str) -> Callable[[Callable[..., Any]], Call
 
 @issue_route("", "GET")
 def get_issue(organization: str | None, issue_id: str) -> Response:
-    org, project, issue = find_issue(organization, issue_id)
-    environments = request.args.getlist("environment")
-    known = {
-        row[0] for row in the_store().all("SELECT DISTINCT environment FROM event WHERE project = ?", project["id"])
-    }
-    if environments and not known.intersection(environments):
-        raise not_found()
+    org, _, issue = find_issue(organization, issue_id)
+    require_environments(org["id"])
     return jsonify(detail_json(issue, org["id"]))
 
 

@@ -6,7 +6,7 @@ options and avatars, are empty.
 
 from typing import cast
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from .auth import (
     authenticate,
@@ -40,6 +40,15 @@ MEMBER_FLAGS = (
 
 
 # --- serializers
+
+
+def matching(rows: list[Row], *columns: str) -> list[Row]:
+    """The rows that have the text of `query` in one of the columns, in any case.
+
+    Sentry searches single fields for `key:value`. Such a query finds nothing here, as for an unknown key.
+    """
+    query = " ".join(request.args.get("query", "").lower().split())
+    return [row for row in rows if any(query in (row[column] or "").lower() for column in columns)]
 
 
 def organization_json(row: Row) -> Json:
@@ -99,17 +108,18 @@ def project_with_organization(row: Row) -> Json:
 
 
 def member_json(row: Row) -> Json:
-    """A member. `id` is the membership; an issue is assigned to `user.id`."""
+    """A member. `id` is the membership; an issue is assigned to `user.id`. An invited person is no user yet."""
     user = the_store().one("SELECT * FROM user WHERE id = ?", row["user"])
-    person = user_json(user) if user else {}
+    person = user_json(user) if user else None
     return {
         "id": str(row["id"]),
-        "email": person.get("email"),
-        "name": person.get("name"),
+        "email": person["email"] if person else row["invited"],
+        "name": person["name"] if person else row["invited"],
         "user": person,
         **dict.fromkeys(("role", "orgRole"), row["role"]),
         "roleName": row["role"].title(),
-        **dict.fromkeys(("pending", "expired"), False),
+        "pending": person is None,
+        "expired": False,
         "flags": dict.fromkeys(MEMBER_FLAGS, False),
         "dateCreated": iso(row["created"]),
         "inviteStatus": "approved",
@@ -215,7 +225,7 @@ def all_projects() -> Response:
 def organization_projects(organization: str) -> Response:
     org = find_organization(organization)
     rows = the_store().all("SELECT * FROM project WHERE organization = ? ORDER BY slug", org["id"])
-    return respond(numbered_page(rows, requested_per_page()), project_json)
+    return respond(numbered_page(matching(rows, "slug"), requested_per_page()), project_json)
 
 
 @lookups.get("/projects/<organization>/<project>/")
@@ -239,7 +249,9 @@ def project_keys(organization: str, project: str) -> Response:
 @needs("member")
 def members(organization: str) -> Response:
     org = find_organization(organization)
-    rows = the_store().all("SELECT * FROM member WHERE organization = ? ORDER BY id", org["id"])
+    sql = """SELECT member.*, email, name FROM member LEFT JOIN user ON user.id = user
+        WHERE organization = ? ORDER BY member.id"""
+    rows = matching(the_store().all(sql, org["id"]), "invited", "email", "name")
     return respond(numbered_page(rows, requested_per_page()), member_json)
 
 
@@ -248,7 +260,7 @@ def members(organization: str) -> Response:
 def teams(organization: str) -> Response:
     org = find_organization(organization)
     rows = the_store().all("SELECT * FROM team WHERE organization = ? ORDER BY slug", org["id"])
-    return respond(numbered_page(rows, requested_per_page()), team_json)
+    return respond(numbered_page(matching(rows, "slug"), requested_per_page()), team_json)
 
 
 # --- ids

@@ -46,14 +46,17 @@ def iso(moment: float | None) -> str | None:
 # --- people, projects, releases
 
 
+def gravatar_url(email: str) -> str:
+    return f"https://gravatar.com/avatar/{md5(email.encode(), usedforsecurity=False).hexdigest()}?s=32&d=mm"
+
+
 def user_json(user: Row) -> Json:
-    avatar = f"https://gravatar.com/avatar/{md5(user['email'].encode(), usedforsecurity=False).hexdigest()}?s=32&d=mm"
     return {
         "id": str(user["id"]),
         "name": user["name"] or user["email"],
         "username": user["email"],
         "email": user["email"],
-        "avatarUrl": avatar,
+        "avatarUrl": gravatar_url(user["email"]),
         "avatar": LETTER_AVATAR,
         "isActive": bool(user["active"]),
         "hasPasswordAuth": True,
@@ -106,6 +109,26 @@ def release_json(version: str | None, organization: int) -> Json | None:
     }
 
 
+def commit_json(commit_id: int) -> Json:
+    row = cast(Row, the_store().one("SELECT * FROM repository_commit WHERE id = ?", commit_id))
+    repository = {
+        "id": "1",
+        "name": row["repository"],
+        "url": None,
+        "status": "active",
+        "dateCreated": iso(row["created"]),
+    }
+    return {
+        "id": row["key"],
+        "message": row["message"],
+        "dateCreated": iso(row["created"]),
+        "repository": repository,
+        **dict.fromkeys(("author", "pullRequest")),
+        "suspectCommitType": "",
+        "releases": [],
+    }
+
+
 def project_ref(row: Row) -> Json:
     return {"id": str(row["id"]), "slug": row["slug"], "name": row["slug"], "platform": row["platform"]}
 
@@ -122,6 +145,12 @@ def status_json(issue: Row) -> Json:
     if issue["status"] == "ignored" and is_snooze_over(issue):
         return {"status": "unresolved", "substatus": "ongoing", "statusDetails": {}}
     resolution, snooze = json.loads(issue["resolution"] or "{}"), json.loads(issue["snooze"] or "{}")
+    if "inCommit" in resolution:
+        return {
+            "status": "resolved",
+            "substatus": None,
+            "statusDetails": {"inCommit": commit_json(resolution["inCommit"])},
+        }
     details = {key: resolution[key] for key in ("inNextRelease", "inRelease") if key in resolution}
     if snooze:
         keys = ("ignoreCount", "ignoreUserCount", "ignoreUserWindow", "ignoreWindow")
@@ -141,6 +170,7 @@ def issue_json(issue: Row) -> Json:
     project = cast(Row, store.one("SELECT * FROM project WHERE id = ?", issue["project"]))
     slug = store.scalar("SELECT slug FROM organization WHERE id = ?", project["organization"])
     sql = "SELECT * FROM issue_user WHERE issue = ? AND user = ?"
+    notes = "SELECT COUNT(*) FROM activity WHERE issue = ? AND type = 'note'"
     mine: Any = store.one(sql, issue["id"], the_caller().id) or defaultdict(lambda: None)
     status = status_json(issue)
     return {
@@ -158,7 +188,7 @@ def issue_json(issue: Row) -> Json:
         "project": project_ref(project),
         "type": issue["type"],
         "metadata": json.loads(issue["metadata"]),
-        "numComments": 0,
+        "numComments": store.scalar(notes, issue["id"]),
         "assignedTo": actor_json(issue["assignee"]),
         "isBookmarked": bool(mine["bookmarked"]),
         "isSubscribed": mine["reason"] is not None,
@@ -244,22 +274,27 @@ def detail_json(issue: Row, organization: int) -> Json:
     }
 
 
+def activity_json(row: Row) -> Json:
+    return {
+        "id": str(row["id"]),
+        "user": user_by_id(row["user"]),
+        "type": row["type"],
+        "data": json.loads(row["data"]),
+        "dateCreated": iso(row["created"]),
+    }
+
+
 def activities_json(issue: Row) -> list[Json]:
     """The activities, newest first. The last one, "first seen", is not stored and has the ID 0."""
     sql = f"SELECT * FROM activity WHERE issue = ? ORDER BY id DESC LIMIT {MAX_ACTIVITIES - 1}"
-    activities = [
-        {
-            "id": str(row["id"]),
-            "user": user_by_id(row["user"]),
-            "type": row["type"],
-            "data": json.loads(row["data"]),
-            "dateCreated": iso(row["created"]),
-        }
-        for row in the_store().all(sql, issue["id"])
-    ]
+    activities = [activity_json(row) for row in the_store().all(sql, issue["id"])]
     data = {"priority": issue["priority"]}
     first = {"id": "0", "user": None, "type": "first_seen", "data": data, "dateCreated": iso(issue["first_seen"])}
     return [*activities, first]
+
+
+def tag_name(key: str) -> str:
+    return key.replace("_", " ").title()
 
 
 def tag_totals(issue_id: int) -> list[Json]:
@@ -268,7 +303,7 @@ def tag_totals(issue_id: int) -> list[Json]:
     return [
         {
             "key": row["key"],
-            "name": row["key"].replace("_", " ").title(),
+            "name": tag_name(row["key"]),
             "uniqueValues": row["different"],
             "totalValues": row["total"],
         }
@@ -287,13 +322,18 @@ def event_user_json(event: Json) -> Json | None:
     return {key: user.get(key) for key in keys} | {"data": user.get("data")}
 
 
+def user_tag_query(value: str) -> str:
+    """The search for a value of the tag `user`, such as `id:7`."""
+    kind, _, name = value.partition(":")
+    return f'user.{kind}:"{name}"'
+
+
 def event_tags_json(event: Json) -> list[Json]:
     tags: list[Json] = []
     for key, value in grouping.tags_of(event):
         tag = {"key": key, "value": value}
         if key == "user":
-            kind, _, name = value.partition(":")
-            tag["query"] = f'user.{kind}:"{name}"'
+            tag["query"] = user_tag_query(value)
         tags.append(tag)
     return tags
 

@@ -139,6 +139,7 @@ class Sandbox:
         same second come in another order for each request, so pages by offset repeat some and omit others. The first
         page of issues by date is ordered by milliseconds, further pages by seconds, so some issues come twice.
         `stable` for the same order in all requests, as on a server that knows fractions of a second
+    :param merge_seconds: how long the IDs of merged issues are not found, until they lead to the issue that remains
     """
 
     def __init__(  # noqa: PLR0913 - all have a default
@@ -150,10 +151,11 @@ class Sandbox:
         *,
         faults: Faults | None = None,
         ties: Literal["stable", "shuffled"] = "shuffled",
+        merge_seconds: float = 0.1,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
         self.faults = faults or Faults(0.0)
-        self.store = Store(database)
+        self.store = Store(database, merge_seconds)
         app = create_app(self.store, ties == "shuffled")
         if record:
             app.before_request_funcs.setdefault(None, []).insert(0, self._record)

@@ -20,7 +20,9 @@ Row = sqlite3.Row
 SCHEMA = """
 CREATE TABLE organization (id INTEGER PRIMARY KEY, slug TEXT UNIQUE, name TEXT, created REAL);
 CREATE TABLE user (id INTEGER PRIMARY KEY, email TEXT UNIQUE, name TEXT, active INTEGER, created REAL);
-CREATE TABLE member (id INTEGER PRIMARY KEY, organization INTEGER, user INTEGER, role TEXT, created REAL);
+CREATE TABLE member (
+    id INTEGER PRIMARY KEY, organization INTEGER, user INTEGER, invited TEXT, role TEXT, created REAL
+);
 CREATE TABLE team (id INTEGER PRIMARY KEY, organization INTEGER, slug TEXT, created REAL);
 CREATE TABLE team_member (team INTEGER, user INTEGER, PRIMARY KEY (team, user));
 CREATE TABLE project (
@@ -33,6 +35,9 @@ CREATE TABLE release (
     id INTEGER PRIMARY KEY, organization INTEGER, version TEXT, created REAL, UNIQUE (organization, version)
 );
 CREATE TABLE release_project (release INTEGER, project INTEGER, PRIMARY KEY (release, project));
+CREATE TABLE repository_commit (
+    id INTEGER PRIMARY KEY, organization INTEGER, repository TEXT, key TEXT, message TEXT, created REAL
+);
 CREATE TABLE issue (
     id INTEGER PRIMARY KEY AUTOINCREMENT, project INTEGER, short_id INTEGER, type TEXT, title TEXT, culprit TEXT,
     metadata TEXT, level TEXT, logger TEXT, platform TEXT, unhandled INTEGER, times_seen INTEGER DEFAULT 0,
@@ -42,6 +47,7 @@ CREATE TABLE issue (
 );
 CREATE INDEX issue_project ON issue (project);
 CREATE TABLE issue_hash (project INTEGER, hash TEXT, issue INTEGER, PRIMARY KEY (project, hash));
+CREATE TABLE issue_redirect (issue INTEGER PRIMARY KEY, project INTEGER, short_id INTEGER, target INTEGER, since REAL);
 CREATE TABLE issue_user (
     issue INTEGER, user INTEGER, bookmarked INTEGER DEFAULT 0, reason TEXT, seen REAL, PRIMARY KEY (issue, user)
 );
@@ -59,12 +65,17 @@ ALL_SCOPES = (
     *(f"{kind}:{may}" for kind in ("event", "member", "org", "project", "team") for may in ("admin", "read", "write")),
     *("alerts:read", "alerts:write", "member:invite", "org:ci", "org:integrations", "project:releases"),
 )
+COMMIT = {"repository": "acme/pumps", "key": "4f6efe508a2e3670967ddf638961d374aabbccdd", "message": "Close valve V-7"}
 
 
 class Store:
-    """SQL on one connection, for all request threads."""
+    """SQL on one connection, for all request threads.
 
-    def __init__(self, path: str = ":memory:") -> None:
+    :param merge_seconds: see `Sandbox`
+    """
+
+    def __init__(self, path: str = ":memory:", merge_seconds: float = 0.0) -> None:
+        self.merge_seconds = merge_seconds
         self.url_prefix = ""  # Sentry's option system.url-prefix: set when the port is known
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -114,8 +125,9 @@ class Store:
         with self._lock:
             self._db.close()
 
-    def add_activity(self, issue: int, user: int | None, kind: str, **data: Any) -> None:
-        self.run(
+    def add_activity(self, issue: int, user: int | None, kind: str, **data: Any) -> int:
+        """Add an activity to an issue; return its ID."""
+        return self.run(
             "INSERT INTO activity (issue, user, type, data, created) VALUES (?, ?, ?, ?, ?)",
             issue, user, kind, json.dumps(data), time.time(),
         )  # fmt: skip
@@ -154,9 +166,12 @@ class Store:
         ops = insert("team", organization=acme, slug="ops", created=now)
         insert("team", organization=acme, slug="other", created=now)
         bravo_team = insert("team", organization=bravo, slug="bt", created=now)
+        # The first membership is an invitation, so the ID of a membership is never that of its user.
+        insert("member", organization=acme, invited="invited@example.com", role="member", created=now)
         for user, role in ((ada, "owner"), (lin, "member")):
             insert("member", organization=acme, user=user, role=role, created=now)
             insert("team_member", team=ops, user=user)
+        insert("repository_commit", organization=acme, created=now, **COMMIT)
         project(acme, ops, "pump-station")
         project(acme, ops, "gate")
         project(bravo, bravo_team, "secret-lab")
@@ -201,4 +216,6 @@ class Store:
             "TEAM2_ID": teams["other"],
             "DSN_BRAVO": self.dsn(keys[lab]),
             "PROJECT_BRAVO_ID": lab,
+            "REPOSITORY": COMMIT["repository"],
+            "COMMIT": COMMIT["key"],
         }

@@ -1,7 +1,6 @@
 """Updates of issues: validation and effects of `PUT .../issues/{id}/` and of the bulk PUT on the lists.
 
-Unknown fields are ignored, like in Sentry. Not supported: `merge`, `discard`, `inbox` and commits (`inCommit` fails as
-for an unknown repository).
+Unknown fields are ignored, like in Sentry. Not supported: `discard` and `inbox`.
 """
 
 # ruff: noqa: S608 - only fixed text is put into SQL; every value is bound.
@@ -15,9 +14,10 @@ from typing import Any, cast
 
 from flask import request
 
-from .auth import ApiError, is_member, the_caller, the_store
+from .auth import ApiError, bad_request, is_member, the_caller, the_store
 from .grouping import Json
-from .serializers import actor_json, iso, user_by_id
+from .merging import merge
+from .serializers import actor_json, commit_json, iso, user_by_id
 from .store import Row
 
 STATUSES = ("resolved", "unresolved", "ignored", "resolvedInNextRelease", "muted")
@@ -26,7 +26,7 @@ SUBSTATUSES = (
     "escalating", "ongoing", "regressed", "new",
 )  # fmt: skip
 PRIORITIES = ("high", "medium", "low")
-BOOLEANS = ("isPublic", "isBookmarked", "isSubscribed", "hasSeen")
+BOOLEANS = ("isPublic", "isBookmarked", "isSubscribed", "hasSeen", "merge")
 MAX_WINDOW_MINUTES = 7 * 24 * 60
 MAX_NUMBER = 2**31 - 1
 IGNORE_LIMITS = {
@@ -64,9 +64,11 @@ def request_data() -> Any:
 def boolean(value: Any) -> bool:
     if value is None:
         raise Invalid("This field may not be null.")
-    if not isinstance(value, bool):
-        raise Invalid("Must be a valid boolean.")
-    return value
+    # Numbers and words are accepted as well; 1 equals True and 0 equals False.
+    for result, words in ((True, ("true", "t", "1")), (False, ("false", "f", "0"))):
+        if value == result or (isinstance(value, str) and value.lower() in words):
+            return result
+    raise Invalid("Must be a valid boolean.")
 
 
 def choice(choices: tuple[str, ...], nullable: bool = False) -> Callable[[Any], str | None]:
@@ -170,10 +172,22 @@ def checked_object(value: Any) -> Json:
     return value
 
 
-def in_commit(value: Any) -> None:
+def in_commit(value: Any, organization: int) -> int:
+    """The ID of a commit."""
     value = checked_object(value)
-    missing = {key: ["This field is required."] for key in ("commit", "repository") if key not in value}
-    raise Invalid(missing or {"repository": ["Unable to find the given repository."]})
+    if missing := {key: ["This field is required."] for key in ("commit", "repository") if key not in value}:
+        raise Invalid(missing)
+    commits = the_store().all(
+        "SELECT * FROM repository_commit WHERE organization = ? AND repository = ?",
+        organization,
+        str(value["repository"]),
+    )
+    if not commits:
+        raise Invalid({"repository": ["Unable to find the given repository."]})
+    found = next((row["id"] for row in commits if row["key"] == value["commit"]), None)
+    if found is None:
+        raise Invalid({"commit": ["Unable to find the given commit."]})
+    return cast(int, found)
 
 
 # --- validation of the whole
@@ -202,11 +216,11 @@ def ignore_checks() -> dict[str, Callable[[Any], Any]]:
     return {name: partial(minutes_or_count, limit=limit) for name, limit in IGNORE_LIMITS.items()}
 
 
-def status_details(value: Any, projects: list[int]) -> Json:
+def status_details(value: Any, organization: int, projects: list[int]) -> Json:
     checks = {
         "inRelease": lambda version: in_release(version, projects),
         "inNextRelease": lambda flag: in_next_release(flag, projects),
-        "inCommit": in_commit,
+        "inCommit": lambda commit: in_commit(commit, organization),
     }
     return collect(checked_object(value), {**checks, **ignore_checks()})
 
@@ -220,16 +234,28 @@ def validate(data: Any, organization: Row, issues: list[Row]) -> Json:
     checks: dict[str, Callable[[Any], Any]] = {
         "status": choice(STATUSES),
         "substatus": choice(SUBSTATUSES, nullable=True),
-        "statusDetails": lambda value: status_details(value, projects),
+        "statusDetails": lambda value: status_details(value, organization["id"], projects),
         "assignedTo": lambda value: assignee(value, organization["id"]),
         "priority": choice(PRIORITIES),
         **dict.fromkeys(BOOLEANS, boolean),
         **ignore_checks(),
     }
     try:
-        return collect(checked_object(data), checks)
+        changes = collect(checked_object(data), checks)
     except Invalid as error:
         raise ApiError(400, error.args[0]) from None
+    if len(projects) > 1:
+        refuse_across_projects(changes)
+    return changes
+
+
+def refuse_across_projects(changes: Json) -> None:
+    """Refuse what works only for issues of one project."""
+    by_release = {"inRelease", "inNextRelease", "inCommit"}.intersection(changes.get("statusDetails", {}))
+    if changes.get("status") == "resolvedInNextRelease" or (changes.get("status") == "resolved" and by_release):
+        raise bad_request("Cannot set resolved for multiple projects.")
+    if changes.get("merge"):
+        raise bad_request("Merging across multiple projects is not supported")
 
 
 # --- effects
@@ -244,6 +270,7 @@ def apply(changes: Json, issues: list[Row]) -> Json:
         "isBookmarked": bookmark,
         "isSubscribed": subscribe,
         "hasSeen": mark_seen,
+        "merge": lambda wanted, rows: merge(rows) if wanted else {},
     }
     delta: Json = {}
     with the_store().transaction():
@@ -259,7 +286,10 @@ def set_status(changes: Json, issues: list[Row]) -> Json:
     status, details = changes["status"], changes.get("statusDetails", {})
     if status in ("resolved", "resolvedInNextRelease"):
         is_next = status == "resolvedInNextRelease" or "inNextRelease" in details
-        delta = resolve(issues, is_next, details.get("inRelease"))
+        if "inCommit" in details:
+            delta = resolve_in_commit(issues, details["inCommit"])
+        else:
+            delta = resolve(issues, is_next, details.get("inRelease"))
     elif status in ("ignored", "muted"):
         # The top-level copies of the ignore conditions count only without statusDetails.
         delta = ignore(issues, details if "statusDetails" in changes else changes, changes.get("substatus"))
@@ -286,6 +316,16 @@ def resolve(issues: list[Row], is_next: bool, release: Row | None) -> Json:
                 issue["id"], caller.id, "set_resolved_in_release" if kind else "set_resolved", **activity
             )
     details = kind | {"actor": user_by_id(caller.id)} if kind else {}
+    return {"status": "resolved", "statusDetails": details, "inbox": None}
+
+
+def resolve_in_commit(issues: list[Row], commit: int) -> Json:
+    caller = the_caller()
+    for issue in issues:
+        if issue["status"] != "resolved":
+            the_store().set_status(issue["id"], "resolved", None, resolution={"inCommit": commit})
+            the_store().add_activity(issue["id"], caller.id, "set_resolved_in_commit", commit=commit)
+    details = {"inCommit": commit_json(commit), "actor": user_by_id(caller.id)}
     return {"status": "resolved", "statusDetails": details, "inbox": None}
 
 

@@ -1,5 +1,6 @@
 """Run the plugin like InsightConnect: a process for each message on stdin, or a server in HTTP mode."""
 
+import copy
 import json
 import os
 import socket
@@ -8,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,27 @@ SAMPLES = ROOT / "tests"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 START_SECONDS = 30
 STEP_SECONDS = 300
+
+MERGE_ACTION = "merge_issues"
+SAMPLE_ORDER = (
+    "connection_test",
+    "submit_event",
+    "list_project_issues",
+    "list_issue_events",
+    "search_issues",
+    "get_issue",
+    "get_event",
+    "list_tag_values",
+    "list_projects",
+    "list_members",
+    "list_teams",
+    "add_comment",
+    "list_comments",
+    "update_issues",
+    "update_issue",
+    MERGE_ACTION,
+    "delete_issues",
+)
 
 Json = dict[str, Any]
 
@@ -37,16 +59,34 @@ def connection_test_message(connection: Json) -> Json:
 def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
     """The messages of tests/, in an order in which they can run, for a server.
 
+    That of MERGE_ACTION needs a second issue, which the message of `another_event` creates.
+
     :param env: URL, tokens and DSNs, like `Sandbox.env`
     """
     found = {}
-    for name in ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue"):
+    for name in SAMPLE_ORDER:
         message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
         message["body"]["connection"] |= {"token": {"token": env["TOKEN"]}, "url": env["BASE"]}
         if name == "submit_event":
             message["body"]["input"]["dsn"] = env["DSN_PUBLIC"]
         found[name] = message
     return found
+
+
+def another_event(messages: Mapping[str, Json]) -> Json:
+    """The message that submits an event of another issue than the message of tests/ does."""
+    message = copy.deepcopy(messages["submit_event"])
+    message["body"]["input"]["event_json"]["message"] = "Pump P-3 is silent"
+    return message
+
+
+def sample_steps(env: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
+    """The names and messages of all steps that run the messages of tests/ on a new server."""
+    messages = sample_messages(env)
+    for name, message in messages.items():
+        if name == MERGE_ACTION:
+            yield "submit_event", another_event(messages)
+        yield name, message
 
 
 def run_plugin(command: str, message: Json, argv: Sequence[str] = LOCAL) -> Json:

@@ -8,7 +8,24 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from komand_sentry.actions import ListIssueEvents, ListProjectIssues, SubmitEvent, UpdateIssue
+from komand_sentry.actions import (
+    AddComment,
+    DeleteIssues,
+    GetEvent,
+    GetIssue,
+    ListComments,
+    ListIssueEvents,
+    ListMembers,
+    ListProjectIssues,
+    ListProjects,
+    ListTagValues,
+    ListTeams,
+    MergeIssues,
+    SearchIssues,
+    SubmitEvent,
+    UpdateIssue,
+    UpdateIssues,
+)
 from komand_sentry.connection import Connection
 from komand_sentry.util.http.time_budget import Clock
 from komand_sentry.util.step import SentryAction
@@ -21,6 +38,18 @@ ACTIONS: dict[str, Callable[[], SentryAction]] = {
     "list_project_issues": ListProjectIssues,
     "list_issue_events": ListIssueEvents,
     "update_issue": UpdateIssue,
+    "add_comment": AddComment,
+    "delete_issues": DeleteIssues,
+    "get_event": GetEvent,
+    "get_issue": GetIssue,
+    "list_comments": ListComments,
+    "list_members": ListMembers,
+    "list_projects": ListProjects,
+    "list_tag_values": ListTagValues,
+    "list_teams": ListTeams,
+    "merge_issues": MergeIssues,
+    "search_issues": SearchIssues,
+    "update_issues": UpdateIssues,
 }
 
 

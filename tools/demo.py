@@ -1,4 +1,6 @@
-"""Demonstrates the plugin: `python -m tools.demo` runs every action against a sandbox and prints inputs and outputs.
+"""Demonstrates the plugin: `python -m tools.demo` runs actions against a sandbox and prints inputs and outputs.
+
+It submits events, lists issues and events, and triages the newest issue.
 
 Each step is a process of `bin/komand_sentry run` with a JSON message on stdin, as InsightConnect starts it. Exits with
 status 1 if a step does not return what the demo expects.
@@ -15,15 +17,45 @@ from typing import Any
 from sandbox import Sandbox
 from testing.plugin import Json, action_message, connection_test_message, run_plugin
 
-WIDTH = 88
+WIDTH = 100
+MAX_INPUT = 160
+TRIAGE = "triage: "
 
+STOP: Json = {
+    "message": "Pump P-2 stopped",
+    "level": "warning",
+    "release": "pumps@1.4.1",
+    "timestamp": "2018-07-16T00:00:00+02:00",
+}
 LEAK: Json = {
-    "exception": {"type": "PressureLoss", "value": "Pipe 7 lost 2.1 bar"},
     "level": "fatal",
+    "platform": "python",
+    "release": "pumps@1.4.0",
     "environment": "production",
     "tags": {"site": "north"},
+    "exception": {
+        "type": "PressureLoss",
+        "value": "Pipe 7 lost 2.1 bar",
+        "stacktrace": {
+            "frames": [
+                {
+                    "filename": "pumps/control.py",
+                    "function": "step",
+                    "lineno": 88,
+                    "context_line": "    self.regulate(pipe)",
+                    "in_app": True,
+                },
+                {
+                    "filename": "pumps/pipe.py",
+                    "function": "regulate",
+                    "lineno": 31,
+                    "context_line": "    raise PressureLoss(self, lost)",
+                    "in_app": True,
+                },
+            ]
+        },
+    },
 }
-STOP: Json = {"message": "Pump P-2 stopped", "level": "warning", "timestamp": "2018-07-16T00:00:00+02:00"}
 
 
 class DemoFailure(Exception):
@@ -45,26 +77,56 @@ class Demo:
         env = self.sandbox.env
         slugs = {"organization_slug": env["ORG"], "project_slug": env["PROJECT"]}
         expect(self.step("connection test", None).get("success") is True, "the connection test passes")
-
-        for title, event in (("an exception", LEAK), ("the same again", LEAK), ("a message with an old time", STOP)):
-            output = self.step("submit_event", {"dsn": env["DSN_PUBLIC"], "event_json": event}, title)
-            expect(len(output["id"]) == 32, "the event has an ID")
+        stopped = self.submit(slugs)
 
         issues = self.step("list_project_issues", {**slugs, "statsPeriod": "24h"})["issues"]
-        expect([issue["count"] for issue in issues] == ["1", "2"], "three events form two issues")
+        expect([issue["count"] for issue in issues] == ["2", "1"], "three events form two issues")
 
-        stopped, leak = issues
         title = "Sentry reports the discarded time"
-        events = self.step("list_issue_events", {"issue_id": stopped["id"]}, title)["events"]
+        events = self.step("list_issue_events", {"issue_id": stopped}, title)["events"]
         expect([error["data"]["name"] for error in events[0]["errors"]] == ["timestamp"], "the event has an error")
 
-        changes = {"issue_id": leak["permalink"], "status": "resolved", "assignedTo": env["USER_EMAIL"]}
-        issue = self.step("update_issue", changes)["issue"]
-        expect(issue["status"] == "resolved", "the issue is resolved")
-        expect(issue["assignedTo"]["email"] == env["USER_EMAIL"], "the issue is assigned")
-
+        self.triage()
         unresolved = self.step("list_project_issues", slugs, "the unresolved issues")["issues"]
-        expect([issue["id"] for issue in unresolved] == [stopped["id"]], "the resolved issue is not listed")
+        expect([issue["id"] for issue in unresolved] == [stopped], "the resolved issue is not listed")
+
+    def submit(self, slugs: Json) -> str:
+        """Submit three events of two issues.
+
+        :returns: the ID of the first event's issue
+        """
+        inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": STOP}
+        waiting = {"wait_for_issue": True, "organization_slug": slugs["organization_slug"]}
+        output = self.step("submit_event", inputs | waiting, "a message with an old time")
+        expect(output["found"] is True, "the issue of the event is found")
+        for title in ("an exception", "the same again"):
+            again = self.step("submit_event", inputs | {"event_json": LEAK}, title)
+            expect(len(again["id"]) == 32, "the event has an ID")
+        issue_id: str = output["issue_id"]
+        return issue_id
+
+    def triage(self) -> None:
+        """Find the newest issue, read its latest event, and resolve it with an assignee and a comment."""
+        env = self.sandbox.env
+        search = {"organization_slug": env["ORG"], "period": "24h", "sort": "new", "limit": 1}
+        found = self.step("search_issues", search, f"{TRIAGE}the newest issue")["issues"][0]
+        expect(found["title"] == "PressureLoss: Pipe 7 lost 2.1 bar", "the newest issue is the exception")
+
+        read = self.step("get_event", {"issue_id": found["permalink"]}, f"{TRIAGE}its latest event, ready for a ticket")
+        expect("raise PressureLoss(self, lost)" in read["summary"], "the summary has the failing line")
+
+        changes = {
+            "issue_id": found["permalink"],
+            "assignedTo": env["USER_EMAIL"],
+            "status": "resolved",
+            "inRelease": "pumps@1.4.1",
+            "comment": "Ticket OPS-42: pipe 7 was replaced.",
+        }
+        updated = self.step("update_issue", changes, f"{TRIAGE}assign, comment and resolve in a release")
+        issue = updated["issue"]
+        expect(issue["assignedTo"]["email"] == env["USER_EMAIL"], "the issue is assigned")
+        expect(issue["statusDetails"]["inRelease"] == "pumps@1.4.1", "the issue is resolved in the release")
+        expect(updated["not_applied"] == [], "everything is applied, with the comment")
 
     def step(self, name: str, params: Json | None, title: str = "") -> Json:
         """Run one step and print its inputs, its outputs and its duration.
@@ -75,7 +137,7 @@ class Demo:
         connection = {"token": {"token": self.sandbox.env["TOKEN"]}, "url": self.sandbox.base}
         print(f"\n{bold(f'{self.steps}. {name}')}{f'  ({title})' if title else ''}")
         for key, value in (params or {"url": self.sandbox.base}).items():
-            print(wrapped("in", f"{key}: {as_text(value)}"))
+            print(wrapped("in", f"{key}: {as_text(value, MAX_INPUT)}"))
         started = time.monotonic()
         if params is None:
             output = output_of(run_plugin("test", connection_test_message(connection)))
@@ -101,11 +163,18 @@ def summary(output: Json) -> Iterable[str]:
             yield from map(issue_line, value)
         elif key == "issue":
             yield issue_line(value)
+            yield from (f"{name}: {detail}" for name, detail in value["statusDetails"].items() if name == "inRelease")
+        elif key == "actions":
+            yield f"actions: {', '.join(name for name, is_allowed in value.items() if is_allowed)}"
         elif key == "events":
             yield from (f"event {event['eventID']}  {event['title']}" for event in value)
             for error in (error for event in value for error in event["errors"]):
                 yield f"error {error['message']}: {error['data']['name']}"
-        else:
+        elif key == "summary":
+            yield from filter(None, value.splitlines())
+        elif key == "details":
+            yield f"location: {as_text(value['location'])}"
+        elif key not in ("event", "truncated", "next_cursor", "not_applied"):
             yield f"{key}: {as_text(value)}"
 
 
@@ -115,11 +184,16 @@ def issue_line(issue: Json) -> str:
     return f"{issue['shortId']} {issue['status']:10} {events:8} {issue['title']}{assignee}"
 
 
-def as_text(value: Any) -> str:
-    """A string as it is, a list as its items, anything else as JSON."""
+def as_text(value: Any, max_length: int | None = None) -> str:
+    """A string as it is, a list as its items, anything else as JSON.
+
+    :param max_length: of the text
+    """
     if isinstance(value, list):
-        return ", ".join(map(as_text, value))
-    return value if isinstance(value, str) else json.dumps(value)
+        text = ", ".join(map(as_text, value))
+    else:
+        text = value if isinstance(value, str) else json.dumps(value)
+    return text if max_length is None or len(text) <= max_length else f"{text[:max_length]} ..."
 
 
 def wrapped(label: str, line: str) -> str:

@@ -1,7 +1,7 @@
 """Updates the generated parts of README.md and artwork/demo.svg: `python -m tools.docs`, with `--check` only compares.
 
-README.md shows the messages of tests/ with the responses of real runs against a sandbox, and the scopes that each
-action needs. demo.svg shows the output of `make demo`. Constants replace the values that differ between runs.
+README.md lists all actions with the scopes that they need, and shows some messages of tests/ with the responses of real
+runs against a sandbox. demo.svg shows the triage of `make demo`. Constants replace the values that differ between runs.
 """
 
 import contextlib
@@ -10,26 +10,39 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
 from hashlib import md5
 from pathlib import Path
 
 import yaml
 
-from komand_sentry.util.sentry.scopes import ACTION_SCOPES
+from komand_sentry.util.sentry.scopes import ACTION_SCOPES, WAIT_SCOPES
 from sandbox import Sandbox
 from testing.plugin import ROOT, Json, run_plugin, sample_messages
-from tools.demo import Demo
+from tools.demo import TRIAGE, Demo
 
 README = ROOT / "README.md"
 PICTURE = ROOT / "artwork" / "demo.svg"
 SPEC = ROOT / "plugin.spec.yaml"
 
 KEY, TIME = "3f6b2c1d9e8a4f70b5c4d3e2f1a09b8c", "2026-08-01T12:00:00Z"
+# The messages of tests/ that README.md shows.
+EXAMPLES = (
+    "submit_event",
+    "list_project_issues",
+    "list_issue_events",
+    "search_issues",
+    "get_event",
+    "update_issues",
+    "update_issue",
+)
 # The attributes of a record that README.md shows. It says that records have more.
 SHOWN_ATTRIBUTES = {
     "issues": ("id", "shortId", "title", "level", "status", "count", "lastSeen", "permalink"),
     "issue": ("id", "shortId", "title", "status", "hasSeen", "permalink"),
     "events": ("eventID", "groupID", "title", "dateCreated", "tags", "entries", "errors"),
+    "event": ("eventID",),
+    "details": ("message", "release", "environment", "level", "tags"),
 }
 
 CHARACTER_WIDTH, LINE_HEIGHT, MARGIN = 7.8, 18, 20
@@ -41,6 +54,7 @@ def normalized(text: str) -> str:
         (r"http://[0-9a-f]{32}@127\.0\.0\.1:\d+", f"https://{KEY}@sentry.example.com"),
         (r"http://127\.0\.0\.1:\d+", "https://sentry.example.com"),
         (r"(?!2018)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|\+00:00)?", TIME),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-08-01 12:00:00 UTC"),
         (r"\b\d{13}:\d+:\d\b", "1785585600000:0:0"),
     ):
         text = re.sub(pattern, constant, text)
@@ -71,21 +85,30 @@ def shortened(output: Json) -> Json:
 
 
 def examples() -> dict[str, str]:
-    """The input and the output of the message of each action, keyed by the name of its block in README.md."""
+    """The inputs and the outputs of EXAMPLES, keyed by the names of their blocks in README.md."""
     texts = {}
     with Sandbox() as sandbox:
         messages = sample_messages(sandbox.env)
-        del messages["connection_test"]
-        for name, message in messages.items():
-            body = run_plugin("run", message)
+        for name in EXAMPLES:
+            body = run_plugin("run", messages[name])
             if body["status"] != "ok":
                 raise AssertionError(body)
-            params, output = json.dumps(message["body"]["input"]), json.dumps(shortened(body["output"]))
-            texts[name] = f"in   {params}\nout  {output}"
+            texts[name] = example(messages[name]["body"]["input"], shortened(body["output"]))
     separator = "\n\f\n"
     # All texts at once, so that an event has the same ID in each.
     constant = normalized(separator.join(texts.values())).split(separator)
     return {f"example {name}": f"```\n{wrapped(text)}\n```" for name, text in zip(texts, constant, strict=True)}
+
+
+def example(params: Json, output: Json) -> str:
+    """The inputs and the output as JSON, with the summary as the text that a ticket shows."""
+    lines = [f"in   {json.dumps(params)}"]
+    summary = output.pop("summary", "")
+    lines.append(f"out  {json.dumps(output)}")
+    if summary:
+        first, *others = filter(None, summary.splitlines())
+        lines += [f"     summary: {first}", *(f"      {line}" for line in others)]
+    return "\n".join(lines)
 
 
 def wrapped(text: str, width: int = 118) -> str:
@@ -101,14 +124,28 @@ def wrapped(text: str, width: int = 118) -> str:
     return "\n".join(lines)
 
 
-def scopes_table() -> str:
-    """A table of the actions with the scopes that their tokens need."""
-    titles = {name: action["title"] for name, action in yaml.safe_load(SPEC.read_text("utf-8"))["actions"].items()}
-    rows = ["| Action | Authorized by |", "|---|---|", "| Connection test | The token, with any scope or none |"]
+def actions_table() -> str:
+    """A table of all actions: what they do, and which scopes their tokens need."""
+    actions: Json = yaml.safe_load(SPEC.read_text("utf-8"))["actions"]
+    rows = ["| Action | Purpose | Scope of the token, any one of |", "|---|---|---|"]
     for name, scopes in ACTION_SCOPES.items():
-        any_of = " or ".join(f"`{scope}`" for scope in scopes)
-        rows.append(f"| {titles[name]} | {f'The token, with {any_of}' if scopes else 'The DSN'} |")
+        scope = any_of(scopes) or f"None: the DSN authorizes it. {_wait_scopes()}"
+        rows.append(f"| {actions[name]['title']} | {purpose(actions[name]['description'])} | {scope} |")
     return "\n".join(rows)
+
+
+def purpose(description: str) -> str:
+    """What an action does, from its description in the spec."""
+    text = description.removeprefix("This action is used to ")
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def any_of(scopes: Sequence[str]) -> str:
+    return ", ".join(f"`{scope}`" for scope in scopes)
+
+
+def _wait_scopes() -> str:
+    return f"With `wait_for_issue`, {' and '.join(f'`{scopes[0]}`' for scopes in WAIT_SCOPES)}"
 
 
 def with_blocks(readme: str, blocks: dict[str, str]) -> str:
@@ -127,14 +164,17 @@ def with_blocks(readme: str, blocks: dict[str, str]) -> str:
 
 
 def demo_lines() -> list[str]:
-    """The output of `make demo` without the durations."""
+    """The end of the output of `make demo`, from the triage on, without the durations."""
     output = io.StringIO()
     with Sandbox() as sandbox, contextlib.redirect_stdout(output):
         demo = Demo(sandbox)
         demo.run()
         print(f"\nAll {demo.steps} steps passed.")
-    lines = normalized("$ make demo\n\n" + output.getvalue().strip()).splitlines()
-    return [line for line in lines if not re.fullmatch(r"\s+\d+\.\d s", line)]
+    # All lines at once, so that an event has the same ID in each.
+    lines = normalized(output.getvalue().strip()).splitlines()
+    start = next(number for number, line in enumerate(lines) if TRIAGE in line)
+    shown = [line for line in lines[start:] if not re.fullmatch(r"\s+\d+\.\d s", line)]
+    return ["$ make demo", "...", *shown]
 
 
 def picture(lines: list[str]) -> str:
@@ -162,7 +202,7 @@ def color_of(line: str) -> str:
 
 
 def main() -> int:
-    blocks = {**examples(), "scopes": scopes_table()}
+    blocks = {**examples(), "actions": actions_table()}
     current = {
         README: with_blocks(README.read_text(encoding="utf-8"), blocks),
         PICTURE: picture(demo_lines()),

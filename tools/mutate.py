@@ -26,8 +26,8 @@ class Edit(NamedTuple):
 
 
 EDITS = (
-    Edit("actions/update_issue/action.py", "if name in params}", "if params.get(name)}"),
-    Edit("actions/update_issue/action.py", 'changes[Input.ASSIGNEDTO] = ""', 'changes[Input.ASSIGNEDTO] = "0"'),
+    Edit(f"{SENTRY}/issue_changes.py", "in _ATTRIBUTES if name in inputs", "in _ATTRIBUTES if inputs.get(name)"),
+    Edit(f"{SENTRY}/issue_changes.py", 'body["assignedTo"] = ""', 'body["assignedTo"] = "0"'),
     Edit("actions/list_issue_events/action.py", "Input.FULL, True", "Input.FULL, False"),
     Edit("actions/list_project_issues/action.py", '"" if params.get(Input.ALL_STATUSES) else', '"" if not params else'),
     Edit("connection/connection.py", "if server.base == DEFAULT_URL else", "if True else"),
@@ -50,9 +50,9 @@ EDITS = (
         "        if not events.records and not page_range.cursor:\n            endpoint.check_exists()\n",
         "",
     ),
-    Edit(f"{SENTRY}/issues.py", 'if status != "resolvedInNextRelease":', "if True:"),
-    Edit(f"{SENTRY}/issues.py", "len(not_applied) == len(changes)", "not_applied and False"),
-    Edit(f"{SENTRY}/issues.py", "must_match=is_write and not organization_slug", "must_match=False"),
+    Edit(f"{SENTRY}/issues.py", 'if changes.status != "resolvedInNextRelease":', "if True:"),
+    Edit(f"{SENTRY}/issues.py", "len(not_applied) == len(changes.inputs)", "not_applied and False"),
+    Edit(f"{SENTRY}/endpoints.py", "must_match=is_write and not organization_slug", "must_match=False"),
     Edit(f"{SENTRY}/endpoints.py", "        if is_write:\n            self._confirm(path, failure)\n", ""),
     Edit(f"{SENTRY}/endpoints.py", "if len(found) > 1:", "if len(found) > 2:"),
     Edit(f"{SENTRY}/endpoints.py", "and (is_write or not found)", "and not found"),
@@ -61,7 +61,7 @@ EDITS = (
         f"{SENTRY}/endpoints.py", "_NO_ROUTE = (RouteMissing, HTMLResponse, Gone)", "_NO_ROUTE = (RouteMissing, Gone)"
     ),
     Edit(f"{SENTRY}/api.py", "len(self.token) >= MIN_TOKEN_LENGTH and self.token in text", "False"),
-    Edit(f"{SENTRY}/api.py", "            expects_json=True,\n", ""),
+    Edit(f"{SENTRY}/api.py", '            expects_json=method != "DELETE",\n', ""),
     Edit(f"{SENTRY}/ingest.py", "                idempotent=True,\n", ""),
     Edit(f"{SENTRY}/ingest.py", "response.stats.attempts > 1 or not event.is_id_given", "True"),
     Edit(f"{SENTRY}/ingest.py", "any(body.get(key) for key in _ERROR_KEYS)", "False"),
@@ -70,6 +70,14 @@ EDITS = (
         "if reference.organization:\n        return bool(organization)",
         "if reference.organization:\n        return True",
     ),
+    Edit(f"{SENTRY}/bulk.py", "if len(found.records) > max_changes:", "if False:"),
+    Edit(f"{SENTRY}/bulk.py", "        if dry_run:\n", "        if False:\n"),
+    Edit(f"{SENTRY}/bulk.py", "    if host != reference.host:", "    if False:"),
+    Edit(f"{SENTRY}/deletion.py", "if confirm != len(ids):", "if False:"),
+    Edit(f"{SENTRY}/merging.py", "_MATCHES_NOTHING)\n", ")\n"),
+    Edit(f"{SENTRY}/event_lookup.py", 'and project in (None, "", project_id)', ""),
+    Edit(f"{SENTRY}/markdown.py", "if is_safe else escaped", "if url else escaped"),
+    Edit(f"{HTTP}/urls.py", "and not old[changed[0]].isdigit()", ""),
     Edit(f"{SENTRY}/rate_limits.py", "return None if seconds is None else seconds + jitter", "return seconds"),
     Edit(f"{SENTRY}/scopes.py", "required or scopes is None or", "required or"),
     Edit(

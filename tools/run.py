@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from sandbox import Sandbox
-from testing.plugin import ENVIRONMENT, LOCAL, Json, sample_messages
+from testing.plugin import ENVIRONMENT, LOCAL, MERGE_ACTION, Json, another_event, sample_messages
 
 WIDTH = 110
 
@@ -51,6 +51,8 @@ def main() -> int:
         if name not in ("connection_test", "submit_event"):
             # The other messages need the issue of this event.
             run_message("submit_event", messages["submit_event"])
+        if name == MERGE_ACTION:
+            run_message("submit_event", another_event(messages))
         print(f"Input (tests/{name}.json):\n{pretty(messages[name]['body'].get('input', {}))}\n")
         started = time.monotonic()
         log, body = run_message(name, messages[name])

@@ -26,28 +26,101 @@ SECRET = "c8b90a1f2e3d4c5b07f4a8e9d1c2b6f3"
 EVENT_ID = "9d6b1fb4c9f44c0f8ad9b1f7a0f6a6b1"
 
 SUBMIT, LIST, EVENTS, UPDATE = "submit_event", "list_project_issues", "list_issue_events", "update_issue"
+SEARCH, GET_ISSUE, GET_EVENT, TAGS = "search_issues", "get_issue", "get_event", "list_tag_values"
+COMMENTS, PROJECTS, MEMBERS, TEAMS = "list_comments", "list_projects", "list_members", "list_teams"
+UPDATE_ALL, MERGE, DELETE, COMMENT = "update_issues", "merge_issues", "delete_issues", "add_comment"
+# The actions that report the failure of one issue in their results, so that the others are still changed.
+BULK_ACTIONS = (UPDATE_ALL, DELETE)
+
+Script = tuple[str, str, Answer]
+
+
+def found(record: Any, **more: Any) -> Answer:
+    """The response with an object or a page of a list."""
+    return Answer(body=json.dumps(record).encode(), headers=LAST_PAGE if isinstance(record, list) else {}, **more)
+
+
+ORGANIZATION = "/api/0/organizations/acme/"
+ISSUES = f"{ORGANIZATION}issues/"
+ISSUE = f"{ISSUES}5/"
+PROJECT = {"id": "2", "slug": "pump-station"}
+# The request of each action that the tests make fail, and its success.
 REQUESTS: dict[str, tuple[str, str]] = {
     SUBMIT: ("POST", "/api/7/store/"),
     LIST: ("GET", "/api/0/projects/acme/pump-station/issues/"),
-    EVENTS: ("GET", "/api/0/organizations/acme/issues/5/events/"),
-    UPDATE: ("PUT", "/api/0/organizations/acme/issues/5/"),
+    EVENTS: ("GET", f"{ISSUE}events/"),
+    UPDATE: ("PUT", ISSUE),
+    SEARCH: ("GET", ISSUES),
+    GET_ISSUE: ("GET", ISSUE),
+    GET_EVENT: ("GET", ISSUE),
+    TAGS: ("GET", f"{ISSUE}tags/release/"),
+    COMMENTS: ("GET", f"{ISSUE}comments/"),
+    PROJECTS: ("GET", f"{ORGANIZATION}projects/"),
+    MEMBERS: ("GET", f"{ORGANIZATION}members/"),
+    TEAMS: ("GET", f"{ORGANIZATION}teams/"),
+    UPDATE_ALL: ("GET", ISSUE),
+    MERGE: ("GET", ISSUE),
+    DELETE: ("GET", ISSUE),
+    COMMENT: ("POST", f"{ISSUE}comments/"),
 }
 SUCCESSES: dict[str, Answer] = {
-    SUBMIT: Answer(body=json.dumps({"id": EVENT_ID}).encode()),
-    LIST: Answer(body=b'[{"id": "5"}]', headers=LAST_PAGE),
-    EVENTS: Answer(body=b'[{"eventID": "1"}]', headers=LAST_PAGE),
-    UPDATE: Answer(body=b'{"id": "5", "status": "resolved"}'),
+    SUBMIT: found({"id": EVENT_ID}),
+    LIST: found([{"id": "5"}]),
+    EVENTS: found([{"eventID": "1"}]),
+    UPDATE: found({"id": "5", "status": "resolved"}),
+    SEARCH: found([{"id": "5"}]),
+    GET_ISSUE: found({"id": "5"}),
+    GET_EVENT: found({"id": "5"}),
+    TAGS: found({"key": "release", "totalValues": 1, "uniqueValues": 1}),
+    COMMENTS: found([{"id": "1", "data": {"text": "Seen"}}]),
+    PROJECTS: found([{"id": "2", "slug": "pump-station"}]),
+    MEMBERS: found([{"id": "3", "email": "user@example.com"}]),
+    TEAMS: found([{"id": "4", "slug": "operations"}]),
+    UPDATE_ALL: found({"id": "5", "status": "unresolved"}),
+    MERGE: found({"id": "5", "project": PROJECT}),
+    DELETE: found({"id": "5"}),
+    COMMENT: found({"id": "1", "data": {"text": "Seen"}}, status=201),
+}
+# The requests before that one, which succeed. Merge Issues reads all issues, and then reports the first failure.
+BEFORE: dict[str, tuple[Script, ...]] = {
+    MERGE: (("GET", f"{ISSUES}6/", found({"id": "6", "project": PROJECT})),),
+}
+# The requests after its success.
+AFTER: dict[str, tuple[Script, ...]] = {
+    GET_ISSUE: (("GET", f"{ISSUE}events/latest/", found({"eventID": "1"})),),
+    GET_EVENT: (("GET", f"{ISSUE}events/latest/", found({"eventID": "1"})),),
+    TAGS: (("GET", f"{ISSUE}tags/release/values/", found([{"value": "1.4.2", "count": 1}])),),
+    UPDATE_ALL: (("PUT", ISSUE, found({"id": "5", "status": "resolved"})),),
+    MERGE: (
+        ("PUT", ISSUES, found({"merge": {"parent": "6", "children": ["5"]}})),
+        ("GET", ISSUE, found({"id": "6", "project": PROJECT})),
+    ),
+    DELETE: (("DELETE", ISSUE, Answer(202)),),
 }
 
 
 def params(action: str, base: str) -> Json:
     """Valid inputs of an action."""
     dsn = base.replace("://", f"://{KEY}:{SECRET}@") + "/7"
+    of_organization = {"organization_slug": "acme"}
+    of_issue = {**of_organization, "issue_id": "5"}
     inputs: dict[str, Json] = {
         SUBMIT: {"dsn": dsn, "event_json": {"message": "m", "event_id": EVENT_ID}},
-        LIST: {"organization_slug": "acme", "project_slug": "pump-station"},
-        EVENTS: {"organization_slug": "acme", "issue_id": "5"},
-        UPDATE: {"organization_slug": "acme", "issue_id": "5", "status": "resolved"},
+        LIST: {**of_organization, "project_slug": "pump-station"},
+        EVENTS: of_issue,
+        UPDATE: {**of_issue, "status": "resolved"},
+        SEARCH: of_organization,
+        GET_ISSUE: of_issue,
+        GET_EVENT: of_issue,
+        TAGS: {**of_issue, "key": "release"},
+        COMMENTS: of_issue,
+        PROJECTS: of_organization,
+        MEMBERS: of_organization,
+        TEAMS: of_organization,
+        UPDATE_ALL: {**of_organization, "issue_ids": ["5"], "dry_run": False, "status": "resolved"},
+        MERGE: {**of_organization, "issue_ids": ["6", "5"]},
+        DELETE: {**of_organization, "issue_ids": ["5"], "confirm": 1},
+        COMMENT: {**of_issue, "text": "Seen"},
     }
     return inputs[action]
 
@@ -138,18 +211,26 @@ def run_against(action: str, *answers: Answer, timeout: float | None = None, mor
     return run_script(action, *((*REQUESTS[action], answer) for answer in answers), timeout=timeout, more=more)
 
 
-def run_script(
-    action: str, *script: tuple[str, str, Answer], timeout: float | None = None, more: Json | None = None
-) -> Outcome:
-    """Run a step against a server that expects these requests.
+def run_to_success(action: str, *answers: Answer, more: Json | None = None) -> Outcome:
+    """Run a step against a server that sends these responses to the same request, and then its success.
 
     :param more: further inputs of the step
     """
-    with ScriptedServer(*script) as server:
+    script = ((*REQUESTS[action], answer) for answer in (*answers, SUCCESSES[action]))
+    return run_script(action, *script, *AFTER.get(action, ()), more=more)
+
+
+def run_script(action: str, *script: Script, timeout: float | None = None, more: Json | None = None) -> Outcome:
+    """Run a step against a server that expects the requests BEFORE and then these, which the outcome has.
+
+    :param more: further inputs of the step
+    """
+    before = BEFORE.get(action, ())
+    with ScriptedServer(*before, *script) as server:
         connection = {"token": {"token": TOKEN}, "url": server.base}
         inputs = {**params(action, server.base), **(more or {})}
         outcome = run_step(action_message(action, inputs, connection), timeout)
-        outcome.received = server.received
+        outcome.received = server.received[len(before) :]
     return outcome
 
 
@@ -177,6 +258,17 @@ class StepCase(unittest.TestCase):
         self.check_outcome(outcome)
         self.assertEqual(outcome.body["status"], "error", outcome.body)
         self.assertIn(cause, outcome.exception["cause"])
+
+    def assert_reports(self, action: str, outcome: Outcome, cause: str) -> None:
+        """Assert that the step failed, or if it is a bulk action, at least that its only issue was not changed."""
+        if action not in BULK_ACTIONS or outcome.body["status"] == "error":
+            self.assert_fails(outcome, cause)
+            return
+        self.assert_succeeds(action, outcome)
+        (result,) = outcome.body["output"]["results"]
+        self.assertFalse(result["changed"])
+        self.assertIn(cause, result["error"])
+        self.assertFalse(outcome.body["output"].get("changed") or outcome.body["output"].get("deleted"))
 
     def assert_succeeds(self, action: str, outcome: Outcome) -> None:
         self.check_outcome(outcome)

@@ -4,9 +4,26 @@ from typing import Any
 
 from komand_sentry.util.sentry.auth_token import token_type
 from komand_sentry.util.sentry.connection_check import ConnectionReport, scopes_of, user_of, version_in
-from komand_sentry.util.sentry.scopes import ACTION_SCOPES, is_allowed, is_useless, recommended_scope
+from komand_sentry.util.sentry.scopes import (
+    ACTION_SCOPES,
+    is_allowed,
+    is_useless,
+    missing_wait_scopes,
+    recommended_scope,
+)
 from testing.support import ACTIONS
 
+READERS = (
+    "list_project_issues",
+    "list_issue_events",
+    "search_issues",
+    "get_issue",
+    "get_event",
+    "list_tag_values",
+    "list_comments",
+)
+WRITERS = ("update_issue", "update_issues", "merge_issues", "add_comment")
+DIRECTORY = ("list_projects", "list_members", "list_teams")
 REPORT = ConnectionReport(
     server="https://sentry.example.com",
     version="Sentry 24.1.0",
@@ -25,10 +42,15 @@ class ScopesTest(unittest.TestCase):
         for scopes, allowed in (
             ((), {"submit_event"}),
             (("org:ci", "project:admin", "event"), {"submit_event"}),
-            (("event:read",), {"submit_event", "list_project_issues", "list_issue_events"}),
-            (("event:write",), ACTIONS.keys()),
-            (("event:admin",), ACTIONS.keys()),
-            (("event:read", "event:write"), ACTIONS.keys()),
+            (("team:read", "team:write", "team:admin"), {"submit_event"}),
+            (("event:read",), {"submit_event", *READERS}),
+            (("event:write",), {"submit_event", *READERS, *WRITERS}),
+            (("event:read", "event:write"), {"submit_event", *READERS, *WRITERS}),
+            (("event:admin",), {"submit_event", *READERS, *WRITERS, "delete_issues"}),
+            (("org:read",), {"submit_event", *DIRECTORY}),
+            (("org:admin",), {"submit_event", *DIRECTORY}),
+            (("member:read",), {"submit_event", "list_members"}),
+            (("event:admin", "org:read"), ACTIONS.keys()),
             (None, ACTIONS.keys()),
         ):
             with self.subTest(scopes):
@@ -40,13 +62,27 @@ class ScopesTest(unittest.TestCase):
     def test_recommended_scope_allows_the_action(self) -> None:
         for action, scope in (
             ("submit_event", ""),
-            ("list_project_issues", "event:read"),
-            ("list_issue_events", "event:read"),
-            ("update_issue", "event:write"),
+            *((action, "event:read") for action in READERS),
+            *((action, "event:write") for action in WRITERS),
+            ("delete_issues", "event:admin"),
+            ("list_projects", "org:read"),
+            ("list_members", "member:read"),
+            ("list_teams", "org:read"),
         ):
             with self.subTest(action):
                 self.assertEqual(recommended_scope(action), scope)
                 self.assertTrue(is_allowed(action, (scope,)))
+
+    def test_waiting_for_an_issue_needs_the_token(self) -> None:
+        for scopes, missing in (
+            (None, ()),
+            ((), ("org:read", "event:read")),
+            (("org:read",), ("event:read",)),
+            (("event:write",), ("org:read",)),
+            (("org:admin", "event:admin"), ()),
+        ):
+            with self.subTest(scopes):
+                self.assertEqual(missing_wait_scopes(scopes), missing)
 
 
 class ConnectionReportTest(unittest.TestCase):
@@ -59,10 +95,22 @@ class ConnectionReportTest(unittest.TestCase):
                 "User: user1@example.com",
                 "Scopes: event:read, event:write",
                 "Projects: acme/pump-station",
-                "submit_event: allowed by the DSN of the event",
+                "submit_event: allowed by the DSN of the event, but wait_for_issue needs org:read",
                 "list_project_issues: allowed",
                 "list_issue_events: allowed",
                 "update_issue: allowed",
+                "search_issues: allowed",
+                "get_issue: allowed",
+                "get_event: allowed",
+                "list_tag_values: allowed",
+                "list_comments: allowed",
+                "list_projects: NOT allowed, the token needs the scope org:read",
+                "list_members: NOT allowed, the token needs the scope member:read",
+                "list_teams: NOT allowed, the token needs the scope org:read",
+                "update_issues: allowed",
+                "merge_issues: allowed",
+                "delete_issues: NOT allowed, the token needs the scope event:admin",
+                "add_comment: allowed",
             ],
         )
 
@@ -78,7 +126,10 @@ class ConnectionReportTest(unittest.TestCase):
         self.assertIn("Projects: none", nothing)
         self.assertIn("list_issue_events: NOT allowed, the token needs the scope event:read", nothing)
         self.assertIn("update_issue: NOT allowed, the token needs the scope event:write", nothing)
-        self.assertIn("submit_event: allowed by the DSN of the event", nothing)
+        self.assertIn(
+            "submit_event: allowed by the DSN of the event, but wait_for_issue needs org:read and event:read", nothing
+        )
+        self.assertIn("submit_event: allowed by the DSN of the event", unknown)
 
     def test_output_omits_what_is_unknown(self) -> None:
         self.assertEqual(
@@ -91,7 +142,7 @@ class ConnectionReportTest(unittest.TestCase):
                 "user": "user1@example.com",
                 "scopes": ["event:read", "event:write"],
                 "projects": ["acme/pump-station"],
-                "actions": dict.fromkeys(ACTIONS, True),
+                "actions": {action: action not in (*DIRECTORY, "delete_issues") for action in ACTIONS},
             },
         )
         unknown = REPORT._replace(version="", user="", scopes=None, projects=None).output()

@@ -234,7 +234,7 @@ class TestIssueEndpoint(unittest.TestCase):
             with (
                 self.subTest(has_more=has_more),
                 ScriptedServer(*script) as server,
-                mock.patch.object(projects, "MAX_LISTED", 5),
+                mock.patch.object(projects, "MAX_SEARCHED_ORGANIZATIONS", 5),
             ):
                 if not has_more:
                     run_action("update_issue", connection_to(server.base), changes)

@@ -17,7 +17,7 @@ from testing.plugin import (
     action_message,
     connection_test_message,
     run_plugin,
-    sample_messages,
+    sample_steps,
 )
 from testing.support import ACTIONS, SandboxTestCase, connection_params, message, validate
 
@@ -97,7 +97,8 @@ class TestHTTPMode(EntryPointCases, SandboxTestCase):
             self.assertEqual(body["status"], status)
 
     def test_the_messages_of_tests_run_with_token_and_dsn_filled_in(self) -> None:
-        for name, sample in sample_messages(self.sandbox.env).items():
+        sandbox = self.enterContext(Sandbox())
+        for name, sample in sample_steps(sandbox.env):
             with self.subTest(name):
                 is_test = name == "connection_test"
                 body = self.server.test_connection(sample) if is_test else self.server.run(name, sample)

@@ -77,7 +77,6 @@ class TestNotApplied(Scripted):
             ({"status": "ignored"}, issue(status="ignored")),
             ({"hasSeen": False}, issue()),
             ({"assignedTo": "team:2"}, issue(assignedTo=team)),
-            ({"assignedTo": "#ops"}, issue(assignedTo=team)),
             ({"assignedTo": "ann@x.example"}, issue(assignedTo=user)),
             ({"assignedTo": "1"}, issue(assignedTo=user)),
             ({"unassign": True}, issue()),

@@ -4,7 +4,10 @@ import itertools
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -15,22 +18,45 @@ from testing.plugin import action_message, connection_test_message
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from unit_test import faults
 from unit_test.step_case import (
+    AFTER,
+    COMMENT,
+    COMMENTS,
+    DELETE,
     EVENT_ID,
     EVENTS,
+    GET_EVENT,
+    GET_ISSUE,
+    ISSUE,
+    ISSUES,
     LIST,
+    MEMBERS,
+    MERGE,
+    ORGANIZATION,
     REQUESTS,
+    SEARCH,
     SECRET,
     SUBMIT,
     SUCCESSES,
+    TAGS,
     TOKEN,
     UPDATE,
+    UPDATE_ALL,
     Outcome,
+    Script,
     StepCase,
+    found,
     params,
     run_against,
     run_script,
     run_step,
+    run_to_success,
 )
+
+# The actions whose requests are repeated after a failure. For the other one, see TestComments.
+REPEATED = tuple(action for action in REQUESTS if action != COMMENT)
+# One action for each way to send a request. The others send theirs in the same way as these.
+SAMPLE = (SUBMIT, LIST, EVENTS, UPDATE)
+NOT_FOUND = Answer(404, b'{"detail": "The requested resource does not exist"}')
 
 
 def bodies(action: str) -> dict[str, bytes]:
@@ -64,12 +90,14 @@ class TestStatuses(StepCase):
         for action in REQUESTS:
             # The other actions report the errors of the API in the same way as List Project Issues.
             names = tuple(bodies(action)) if action in (SUBMIT, LIST) else ("detail", "fields")
+            names = names if action in SAMPLE else names[:1]
             for (status, cause), name in itertools.product(FINAL.items(), names):
                 body = bodies(action)[name]
                 if not self.has_alternative(action, status, body):
                     with self.subTest(action=action, status=status, body=name):
-                        outcome = run_against(action, Answer(status, body))
-                        self.assert_fails(outcome, cause)
+                        failure = (*REQUESTS[action], Answer(status, body))
+                        outcome = run_script(action, failure, *EXPLANATIONS.get((action, status), ()))
+                        self.assert_reports(action, outcome, cause)
                         self.assertEqual(outcome.clock.slept, [])
 
     @staticmethod
@@ -77,13 +105,15 @@ class TestStatuses(StepCase):
         """Whether the action then uses another endpoint, as test_endpoints.py and test_submit_event.py test."""
         if action == SUBMIT:
             return status in (404, 405, 410)
+        if action not in ALTERNATIVES or action == SEARCH:
+            return False
         has_detail = body.startswith(b'{"detail"') and body.endswith(b"}")
         return status == 410 or (status == 404 and not has_detail)
 
     def test_a_temporary_failure_is_retried_until_the_time_is_spent(self) -> None:
-        for action in REQUESTS:
+        for action in REPEATED:
             for status, cause in {**TRANSIENT, 429: "(429)"}.items():
-                for name in ("detail", "HTML", "empty"):
+                for name in ("detail", "HTML", "empty") if action in SAMPLE else ("detail",):
                     body = bodies(action)[name]
                     with self.subTest(action=action, status=status, body=name):
                         outcome = run_against(action, *[Answer(status, body)] * ALL_ATTEMPTS)
@@ -94,12 +124,13 @@ class TestStatuses(StepCase):
 
     def test_a_temporary_failure_that_ends_in_time_is_a_success(self) -> None:
         for action in REQUESTS:
-            for status in (*TRANSIENT, 429):
+            # Sentry refuses a request for its rate before it acts on it, so that even a comment is sent again.
+            for status in (*TRANSIENT, 429) if action != COMMENT else (429,):
                 with self.subTest(action=action, status=status):
-                    outcome = run_against(action, Answer(status), Answer(status), SUCCESSES[action])
+                    outcome = run_to_success(action, Answer(status), Answer(status))
                     self.assert_succeeds(action, outcome)
                     self.assertEqual(outcome.clock.slept, [1.0, 2.0])
-                    first, *_, last = outcome.received
+                    first, _, last, *_ = outcome.received
                     self.assertEqual((first.params, first.body), (last.params, last.body))
 
     def test_waits_as_long_as_the_server_asks(self) -> None:
@@ -115,10 +146,10 @@ class TestStatuses(StepCase):
             ({"Retry-After": "7", "X-Sentry-Rate-Limit-Reset": "99999999999"}, 7),
             ({"Retry-After": "in a while"}, 1),
         )
-        for action in REQUESTS:
+        for action in SAMPLE:
             for headers, seconds in hints:
                 with self.subTest(action=action, headers=headers):
-                    outcome = run_against(action, Answer(429, b'"Too fast"', headers), SUCCESSES[action])
+                    outcome = run_to_success(action, Answer(429, b'"Too fast"', headers))
                     self.assert_succeeds(action, outcome)
                     # Dates are whole seconds, and the step starts a little after the test.
                     self.assertAlmostEqual(outcome.waited, seconds, delta=2.5 if seconds == 7 else 0.0)
@@ -167,11 +198,21 @@ def final(name: str, answer: Answer, cause: str, **more: Any) -> Fault:
     return Fault(name, answer, cause, attempts=1, pauses=(), **more)
 
 
-# What a step requests after its endpoint turned out to be missing. An update first confirms which issue it changes.
+# What a step requests after its endpoint turned out to be missing. A change first confirms which issue it changes.
 ALTERNATIVES: dict[str, tuple[str, str]] = {
-    LIST: ("GET", "/api/0/organizations/acme/issues/"),
+    LIST: ("GET", ISSUES),
     EVENTS: ("GET", "/api/0/issues/5/events/"),
-    UPDATE: ("GET", "/api/0/issues/5/"),
+    SEARCH: ("GET", f"{ISSUES}0/"),
+    TAGS: ("GET", "/api/0/issues/5/tags/release/"),
+    COMMENTS: ("GET", "/api/0/issues/5/comments/"),
+    **dict.fromkeys((UPDATE, GET_ISSUE, GET_EVENT, UPDATE_ALL, MERGE, DELETE, COMMENT), ("GET", "/api/0/issues/5/")),
+}
+# What a step requests after a failure to find its cause: here it finds no other.
+EXPLANATIONS: dict[tuple[str, int], tuple[Script, ...]] = {
+    **{(SEARCH, status): (("GET", f"{ISSUES}0/", NOT_FOUND),) for status in (400, 403, 500)},
+    (TAGS, 404): (("GET", f"{ISSUE}tags/", NOT_FOUND),),
+    (MEMBERS, 403): (("GET", f"{ORGANIZATION}users/", Answer(403)),),
+    (COMMENT, 500): (("GET", f"{ISSUE}comments/", found([])),),
 }
 REDIRECT = "a redirect to another address"
 NOT_SENTRY = "is not one of Sentry's"
@@ -215,31 +256,40 @@ FAULTS: tuple[Fault, ...] = (
 )  # fmt: skip
 
 
-def run_fault(fault: Fault, action: str, *before: Answer) -> Outcome:
-    """Run a step against a server with a fault. The limits on responses are small, so that reaching them is fast.
-
-    :param before: responses before the fault
-    """
+@contextmanager
+def small_limits() -> Iterator[None]:
+    """Make the limits on responses small, so that reaching them is fast."""
     with (
         mock.patch.object(transport, "MAX_BODY_BYTES", MAX_BODY_BYTES),
         mock.patch.object(deadline, "MAX_BODY_BYTES", MAX_BODY_BYTES),
         mock.patch.object(messages, "MAX_JSON_VALUES", MAX_JSON_VALUES),
     ):
+        yield
+
+
+def run_fault(fault: Fault, action: str, *before: Answer) -> Outcome:
+    """Run a step against a server with a fault.
+
+    :param before: responses before the fault
+    """
+    with small_limits():
         script = [(*REQUESTS[action], answer) for answer in (*before, *[fault.answer] * fault.attempts)]
         # Once the endpoint of an issue is found, it stays the same.
         if fault.is_route_missing and action in ALTERNATIVES and not (before and action == EVENTS):
-            script.append((*ALTERNATIVES[action], fault.answer))
+            # The server has the search if it knows the path of an issue.
+            script.append((*ALTERNATIVES[action], NOT_FOUND if action == SEARCH else fault.answer))
         return run_script(action, *script, timeout=fault.timeout)
 
 
 class TestFaults(StepCase):
     def test_each_fault_is_an_error_with_cause_and_assistance(self) -> None:
         for fault in FAULTS:
-            for action in REQUESTS:
+            # Waiting for a slow server takes long, so only some actions do.
+            for action in REPEATED if fault.timeout is None else SAMPLE:
                 with self.subTest(fault.name, action=action):
                     started = time.monotonic()
                     outcome = run_fault(fault, action)
-                    self.assert_fails(outcome, fault.cause_of(action))
+                    self.assert_reports(action, outcome, fault.cause_of(action))
                     self.assertEqual(outcome.clock.slept, list(fault.pauses))
                     if fault.timeout is not None:
                         self.assertLess(time.monotonic() - started, 1.0)
@@ -248,30 +298,26 @@ class TestFaults(StepCase):
         for fault in FAULTS:
             if fault.attempts == 1:
                 continue
-            for action in REQUESTS:
+            for action in REPEATED:
                 with self.subTest(fault.name, action=action):
-                    outcome = run_against(action, fault.answer, fault.answer, SUCCESSES[action])
-                    self.assert_succeeds(action, outcome)
+                    self.assert_succeeds(action, run_to_success(action, fault.answer, fault.answer))
 
     def test_redirects_within_the_api_are_followed_and_loops_are_an_error(self) -> None:
         for action, (method, path) in REQUESTS.items():
-            moved = path.replace("/acme", "/moved").replace("/7/", "/8/")
+            # The path of an event has only numbers, which no redirect may change.
+            moved = path.replace("/acme", "/moved") if action != SUBMIT else path.rstrip("/")
             there = Answer(302, b'{"detail": {"code": "resource-moved"}}', {"Location": moved})
             back = Answer(302, headers={"Location": path})
-            with self.subTest(action), ScriptedServer(
-                (method, path, there), (method, moved, SUCCESSES[action])
-            ) as server:
-                connection = {"token": {"token": TOKEN}, "url": server.base}
-                self.assert_succeeds(action, run_step(action_message(action, params(action, server.base), connection)))
-                first, last = server.received
+            with self.subTest(action):
+                success = (method, moved, SUCCESSES[action])
+                outcome = run_script(action, (method, path, there), success, *AFTER.get(action, ()))
+                self.assert_succeeds(action, outcome)
+                first, last, *_ = outcome.received
                 self.assertEqual((first.body, first.params), (last.body, last.params))
                 for name in ("authorization", "x-sentry-auth", "content-type"):
                     self.assertEqual(first.headers.get(name), last.headers.get(name))
-            loop = [(method, path, there), (method, moved, back)] * 3
-            with self.subTest(action), ScriptedServer(*loop) as server:
-                connection = {"token": {"token": TOKEN}, "url": server.base}
-                outcome = run_step(action_message(action, params(action, server.base), connection))
-                self.assert_fails(outcome, "redirected too many times")
+                loop = [(method, path, there), (method, moved, back)] * 3
+                self.assert_reports(action, run_script(action, *loop), "redirected too many times")
 
     def test_the_error_of_a_redirect_contains_its_target(self) -> None:
         answer = Answer(302, headers={"Location": f"https://evil.example/?t={TOKEN}"})
@@ -280,7 +326,7 @@ class TestFaults(StepCase):
         self.assertEqual(outcome.exception["data"], "Location: https://evil.example/?t=********")
 
     def test_a_refused_connection_is_retried(self) -> None:
-        for action in REQUESTS:
+        for action in SAMPLE:
             with self.subTest(action):
                 connection = {"token": {"token": TOKEN}, "url": "http://127.0.0.1:1"}
                 message = action_message(action, params(action, "http://127.0.0.1:1"), connection)
@@ -294,7 +340,7 @@ class TestFaults(StepCase):
                 ("http://no-such-host.invalid", "cannot be resolved"),
                 (server.base.replace("http:", "https:"), "TLS connection"),
             ):
-                for action in REQUESTS:
+                for action in SAMPLE:
                     with self.subTest(action, url=url):
                         connection = {"token": {"token": TOKEN}, "url": url}
                         outcome = run_step(action_message(action, params(action, url), connection))
@@ -326,9 +372,9 @@ class TestRepeatedEvents(StepCase):
         self.assert_fails(run_against(SUBMIT, Answer(503), other), "(403)")
 
     def test_every_attempt_sends_the_same_event_id(self) -> None:
-        outcome = run_against(SUBMIT, Answer(503), Answer(play=faults.reset), Answer(429), SUCCESSES[SUBMIT], more={
-            "event_json": {"message": "m"}
-        })  # fmt: skip
+        outcome = run_to_success(
+            SUBMIT, Answer(503), Answer(play=faults.reset), Answer(429), more={"event_json": {"message": "m"}}
+        )
         self.assert_succeeds(SUBMIT, outcome)
         self.assertEqual(len({received.body for received in outcome.received}), 1)
 
@@ -338,6 +384,41 @@ class TestRepeatedEvents(StepCase):
         with ScriptedServer(*script) as server:
             connection = {"token": {"token": TOKEN}, "url": server.base}
             self.assert_succeeds(SUBMIT, run_step(action_message(SUBMIT, params(SUBMIT, server.base), connection)))
+
+
+class TestComments(StepCase):
+    """A comment is never posted twice: before it is sent again, the comments of the issue show that it is missing."""
+
+    LIST: ClassVar[tuple[str, str]] = ("GET", f"{ISSUE}comments/")
+
+    def test_a_fault_is_an_error_after_the_comments_do_not_have_it(self) -> None:
+        missing = (*self.LIST, found([]))
+        for fault in FAULTS:
+            if fault.timeout is not None:
+                continue
+            post = (*REQUESTS[COMMENT], fault.answer)
+            is_lost = fault.cause not in (NOT_SENTRY, REDIRECT)
+            script = [post, missing, post, missing] if is_lost else [post]
+            if fault.is_route_missing:
+                script.append((*ALTERNATIVES[COMMENT], fault.answer))
+            with self.subTest(fault.name), small_limits():
+                outcome = run_script(COMMENT, *script)
+                self.assert_fails(outcome, fault.cause)
+                self.assertEqual("See List Comments" in outcome.exception["assistance"], is_lost)
+
+    def test_a_comment_that_was_stored_is_a_success_and_not_posted_again(self) -> None:
+        stored = {"id": "1", "data": {"text": "Seen"}, "dateCreated": datetime.now(UTC).isoformat()}
+        for answer in (*map(Answer, (500, *TRANSIENT)), Answer(play=faults.reset), Answer(play=faults.cut_off)):
+            with self.subTest(answer):
+                outcome = run_script(COMMENT, (*REQUESTS[COMMENT], answer), (*self.LIST, found([stored])))
+                self.assert_succeeds(COMMENT, outcome)
+                self.assertEqual(outcome.body["output"]["comment"]["id"], "1")
+
+    def test_a_comment_that_was_not_stored_is_posted_once_more(self) -> None:
+        for answer in (*map(Answer, TRANSIENT), Answer(play=faults.reset), Answer(play=faults.cut_off)):
+            script = [(*REQUESTS[COMMENT], answer), (*self.LIST, found([])), (*REQUESTS[COMMENT], SUCCESSES[COMMENT])]
+            with self.subTest(answer):
+                self.assert_succeeds(COMMENT, run_script(COMMENT, *script))
 
 
 class TestLists(StepCase):
@@ -466,7 +547,10 @@ class TestConnectionTest(StepCase):
         (Answer(200, b"<html><title>Welcome to nginx!</title></html>"), "an HTML page instead of"),
         (Answer(403, b"<html><title>Blocked by policy</title></html>"), "an HTML page instead of"),
         (Answer(404), "not the base URL of a Sentry server"),
-        (Answer(200, b'{"version": "0", "auth": {"scopes": ["org:ci"]}, "user": null}'), "allows neither to list"),
+        (
+            Answer(200, b'{"version": "0", "auth": {"scopes": ["org:ci"]}, "user": null}'),
+            "allows no action that uses the token",
+        ),
     )
 
     def test_each_fault_has_its_own_cause(self) -> None:

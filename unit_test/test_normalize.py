@@ -147,7 +147,7 @@ class TestEvent(unittest.TestCase):
 
     def test_an_event_of_2026_only_loses_nulls_of_declared_attributes(self) -> None:
         tags = [{"key": "user", "query": "user.id:7"}]
-        self.assertEqual(event_out(EVENT_2026), {**without_nulls(EVENT_2026, "previousEventID"), "tags": tags})
+        self.assertEqual(event_out(EVENT_2026), {**without_nulls(EVENT_2026), "tags": tags})
 
     def test_every_form_of_a_tag_becomes_key_and_value(self) -> None:
         a = {"key": "a", "value": "1"}

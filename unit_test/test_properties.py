@@ -373,14 +373,27 @@ def records_of(schema: dict[str, Any], name: str) -> st.SearchStrategy[dict[str,
 
 
 def outputs_of(schema: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Outputs of an action with any JSON, and sometimes with records of the declared type."""
+    """Outputs of an action with any JSON, and sometimes with records of the declared type.
+
+    Required outputs are always set, in their own type: actions make them, and only their content is from the server.
+    """
+    own = {"boolean": st.booleans(), "integer": st.integers(), "string": st.text(max_size=10)}
 
     def values(declared: dict[str, Any]) -> st.SearchStrategy[Any]:
         if "$ref" in declared:
             return records_of(schema, declared["$ref"].rpartition("/")[2]) | JSON
         return st.lists(values(declared["items"]), max_size=3) | JSON if "items" in declared else JSON
 
-    return st.fixed_dictionaries({}, optional={key: values(part) for key, part in schema["properties"].items()})
+    def required_values(declared: dict[str, Any]) -> st.SearchStrategy[Any]:
+        if "$ref" in declared:
+            return records_of(schema, declared["$ref"].rpartition("/")[2])
+        return st.lists(values(declared["items"]), max_size=3) if "items" in declared else own[declared["type"]]
+
+    properties, required = schema["properties"], schema.get("required", [])
+    return st.fixed_dictionaries(
+        {key: required_values(properties[key]) for key in required},
+        optional={key: values(part) for key, part in properties.items() if key not in required},
+    )
 
 
 def free_form_keys(schema: dict[str, Any], name: str) -> list[str]:

@@ -361,17 +361,35 @@ class TimeBudgetTest(ClientTestCase):
 
 class RedirectTest(ClientTestCase):
     def test_redirect_keeps_method_headers_body_and_parameters(self) -> None:
+        old, new = "/api/0/projects/acme/old/issues/", "/api/0/projects/acme/new/issues/"
         for status in (301, 302, 307, 308):
-            for method in ("GET", "PUT", "POST"):
-                moved = (method, PATH, Answer(status, headers={"Location": "/api/0/issues/8/"}))
+            for method in ("GET", "PUT", "POST", "DELETE"):
+                moved = (method, old, Answer(status, headers={"Location": new}))
                 with self.subTest(status=status, method=method):
-                    with ScriptedServer(moved, (method, "/api/0/issues/8/", Answer(body=b"ok"))) as server:
-                        response = self.client().send(self.request(server, method))
+                    with ScriptedServer(moved, (method, new, Answer(body=b"ok"))) as server:
+                        request = replace(self.request(server, method), url=f"{server.base}{old}")
+                        response = self.client().send(request)
                     first, second = (replace(received, client_port=0) for received in server.received)
-                    self.assertEqual(second, replace(first, path="/api/0/issues/8/"))
+                    self.assertEqual(second, replace(first, path=new))
                     self.assertEqual(second.headers["authorization"], f"Bearer {SECRET}")
                     self.assertEqual((response.body, response.stats), (b"ok", AttemptStats(requests=2, redirects=1)))
         self.assertEqual((self.clock.slept, self.log.lines), ([], []))
+
+    def test_a_change_is_not_redirected_to_another_resource(self) -> None:
+        for location in ("/api/0/issues/8/", "/api/0/issues/", "/api/0/", "/api/0/issues/7/events/"):
+            for method in ("PUT", "POST", "DELETE"):
+                with self.subTest(location=location, method=method):
+                    moved = (method, PATH, Answer(307, headers={"Location": location}))
+                    with ScriptedServer(moved) as server:
+                        self.assertEqual(self.client().send(self.request(server, method)).status, 307)
+
+    def test_a_redirect_cannot_change_the_parameters_of_a_change(self) -> None:
+        old, new = "/api/0/projects/acme/old/issues/", "/api/0/projects/acme/new/issues/"
+        with ScriptedServer(
+            ("PUT", old, Answer(307, headers={"Location": f"{new}?project=1"})), ("PUT", new, Answer())
+        ) as server:
+            self.client().send(replace(self.request(server, "PUT"), url=f"{server.base}{old}"))
+        self.assertEqual(server.received[1].params, server.received[0].params)
 
     def test_parameters_of_a_redirect_replace_those_of_the_request(self) -> None:
         moved = Answer(307, headers={"Location": "?query=c"})

@@ -14,6 +14,9 @@ from testing.support import ACTIONS, SandboxTestCase, validate
 SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
 
 
+CONDITIONS = ("ignoreDuration", "ignoreCount", "ignoreWindow", "ignoreUserCount", "ignoreUserWindow")
+
+
 def example_of(field: Json) -> Any:
     """The value of a field's example. If the field is not a text, the spec has the value as JSON."""
     example = field["example"]
@@ -31,30 +34,50 @@ class TestSamples(unittest.TestCase):
                 if path.stem in ACTIONS:
                     schema = ACTIONS[path.stem]().input.schema
                     self.assertLessEqual(body["input"].keys(), schema["properties"].keys())
-                    self.assertLessEqual(set(schema["required"]), body["input"].keys())
+                    self.assertLessEqual(set(schema.get("required", ())), body["input"].keys())
                     self.assertEqual(body["input"].get("dsn", ""), "")
+
+
+# Inputs whose examples contradict each other, or are of values that a new server does not have.
+LEFT_OUT = {
+    "": ("query", "cursor", "unassign"),
+    "search_issues": ("start", "end"),
+    "update_issue": ("substatus", *CONDITIONS, "inNextRelease", "inCommit", "inRelease"),
+    "update_issues": ("query", "projects", "substatus", *CONDITIONS, "inNextRelease", "inCommit", "inRelease"),
+}
 
 
 class TestExamples(SandboxTestCase):
     def test_example_inputs_are_accepted_and_outputs_are_like_the_examples(self) -> None:
-        self.submit({"message": "Pump P-2 stopped", "environment": "production"})
-        issue_id = self.issues()[0]["id"]
         for name, action in SPEC["actions"].items():
-            given = {key: example_of(field) for key, field in action["input"].items()}
-            validate(given, ACTIONS[name]().input.schema)
-            given = {key: value for key, value in given.items() if key not in ("query", "cursor", "unassign")}
-            given |= {"issue_id": issue_id} if "issue_id" in given else {}
-            given |= {"dsn": self.sandbox.env["DSN_PUBLIC"]} if "dsn" in given else {}
-            given |= {"assignedTo": self.sandbox.env["USER_EMAIL"]} if "assignedTo" in given else {}
             with self.subTest(name):
+                examples = {key: example_of(field) for key, field in action["input"].items()}
+                validate(examples, ACTIONS[name]().input.schema)
+                left_out = (*LEFT_OUT[""], *LEFT_OUT.get(name, ()))
+                given = {key: value for key, value in examples.items() if key not in left_out}
+                real = self.values(name)
+                given = {key: real.get(key, value) for key, value in given.items()}
                 self.check_outputs(action["output"], self.run_action(name, given))
+
+    def values(self, action: str) -> Json:
+        """What the examples cannot name: new issues for an action, and the DSN and the user of this sandbox."""
+        event = {"environment": "production", "user": {"id": "7", "email": "user@example.com"}}
+        for pump in ("P-1", "P-2"):
+            self.submit({**event, "exception": {"type": "PumpError", "value": f"{pump} stopped in {action}"}})
+        ids = [issue["id"] for issue in self.issues(query=action, all_statuses=True)]
+        values = {"issue_id": ids[0], "issue_ids": ids, "projects": [self.sandbox.env["PROJECT"]]}
+        return {**values, "dsn": self.sandbox.env["DSN_PUBLIC"], "assignedTo": self.sandbox.env["USER_EMAIL"]}
 
     def check_outputs(self, fields: Json, output: Json) -> None:
         for key, field in fields.items():
             example = example_of(field)
             real = output.get(key, example)
             self.assertIs(type(example), type(real), key)
-            pairs = zip(example, real, strict=False) if isinstance(example, list) else [(example, real)]
+            if isinstance(example, list):
+                # A record can lack what others have: an invitation has no user, for example.
+                pairs = list(zip(example, sorted(real, key=len, reverse=True), strict=False))
+            else:
+                pairs = [(example, real)]
             for shown, record in pairs:
                 if isinstance(shown, dict):
                     self.assertLessEqual(shown.keys(), record.keys(), key)

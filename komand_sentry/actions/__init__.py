@@ -7,3 +7,27 @@ from .list_project_issues.action import ListProjectIssues
 from .list_issue_events.action import ListIssueEvents
 
 from .update_issue.action import UpdateIssue
+
+from .search_issues.action import SearchIssues
+
+from .get_issue.action import GetIssue
+
+from .get_event.action import GetEvent
+
+from .list_tag_values.action import ListTagValues
+
+from .list_comments.action import ListComments
+
+from .list_projects.action import ListProjects
+
+from .list_members.action import ListMembers
+
+from .list_teams.action import ListTeams
+
+from .update_issues.action import UpdateIssues
+
+from .merge_issues.action import MergeIssues
+
+from .delete_issues.action import DeleteIssues
+
+from .add_comment.action import AddComment

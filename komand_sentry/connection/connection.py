@@ -19,7 +19,7 @@ from komand_sentry.util.step import parse_inputs
 
 MAX_TIMEOUT = 3600
 # A list of thousands of records creates millions of objects. Python's garbage collector would search them for reference
-# cycles again and again, although JSON has none, which takes a third of the time of the step. Young objects are still
+# cycles repeatedly, although JSON has none, which takes a third of the time of the step. Young objects are still
 # searched often, because the runtime creates a cycle for each failed step.
 gc.set_threshold(2_000, 10, 100)
 

@@ -27,11 +27,11 @@ _PLAIN_TYPES: dict[str, type] = {"string": str, "integer": int, "number": float,
 _TRUE = ("true", "1", "yes")
 _FALSE = ("false", "0", "no")
 _MAX_NUMBER_LENGTH = 40
-# Above this, a float stands for more than one integer.
+# Above this, a float can represent more than one integer.
 MAX_EXACT_FLOAT = 2**53
 
 
-# Where values cannot be coerced: the keys and positions that lead to each, the last one first.
+# The path of each value that cannot be coerced: its keys and positions, innermost first.
 Paths = list[list[str | int]]
 # Converts one value to a declared type, or returns INVALID. Adds to the paths what is invalid within the value.
 Coercer = Callable[[Any, Paths], Any]
@@ -188,7 +188,7 @@ def _coerce_at(key: str | int, item: Any, coerce_item: Coercer, invalid: Paths) 
 
 
 def _plain_type(schema: Schema) -> type | None:
-    """The Python type of values that need no coercion. Most do not."""
+    """The Python type of values that need no coercion, as most values do."""
     return _PLAIN_TYPES.get(schema.get("type", ""))
 
 
@@ -206,7 +206,7 @@ def _text(value: Any, _invalid: Paths) -> str | _Invalid:
 
 
 def _is_whole(value: Any) -> bool:
-    """Whether the value is a float that stands for exactly one integer."""
+    """Whether the value is a float that represents exactly one integer."""
     return isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_FLOAT
 
 

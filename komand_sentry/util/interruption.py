@@ -47,7 +47,7 @@ def _handle_sigterm() -> bool:
 
 
 def _terminate(number: int, _: object) -> None:
-    # A second signal must not interrupt the report of the first.
+    # A second signal must not interrupt the error handling of the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Terminated(128 + number)
 

@@ -306,6 +306,30 @@ class ListIssueEventsOutput(insightconnect_plugin_runtime.Output):
           "title": "Meta",
           "description": "Changes that Sentry made to the attributes of the event",
           "order": 29
+        },
+        "release": {
+          "type": "object",
+          "title": "Release",
+          "description": "Release of the event (only from Get Event)",
+          "order": 30
+        },
+        "userReport": {
+          "type": "object",
+          "title": "User Report",
+          "description": "Report of the user about the event (only from Get Event)",
+          "order": 31
+        },
+        "nextEventID": {
+          "type": "string",
+          "title": "Next Event ID",
+          "description": "ID of the next newer event of the issue (only from Get Event)",
+          "order": 32
+        },
+        "previousEventID": {
+          "type": "string",
+          "title": "Previous Event ID",
+          "description": "ID of the next older event of the issue (only from Get Event)",
+          "order": 33
         }
       }
     },

@@ -421,6 +421,60 @@ class ListProjectIssuesOutput(insightconnect_plugin_runtime.Output):
           "title": "Seer Autofix Last Triggered",
           "description": "Time at which Sentry's Seer last tried to fix the issue",
           "order": 41
+        },
+        "activity": {
+          "type": "array",
+          "title": "Activity",
+          "description": "Changes and comments, newest first (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 42
+        },
+        "participants": {
+          "type": "array",
+          "title": "Participants",
+          "description": "Users and teams that take part in the issue (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 43
+        },
+        "seenBy": {
+          "type": "array",
+          "title": "Seen By",
+          "description": "Users who have seen the issue (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 44
+        },
+        "tags": {
+          "type": "array",
+          "title": "Tags",
+          "description": "Keys of the tags of its events with the number of values (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 45
+        },
+        "firstRelease": {
+          "type": "object",
+          "title": "First Release",
+          "description": "Release in which the issue first occurred (only from Get Issue)",
+          "order": 46
+        },
+        "lastRelease": {
+          "type": "object",
+          "title": "Last Release",
+          "description": "Release in which the issue last occurred (only from Get Issue)",
+          "order": 47
+        },
+        "userReportCount": {
+          "type": "integer",
+          "title": "User Report Count",
+          "description": "Number of user reports (only from Get Issue)",
+          "order": 48
         }
       }
     },

@@ -28,5 +28,10 @@ class SubmitEvent(SentryAction):
         dsn = params[Input.DSN]
         event = params[Input.EVENT_JSON]
         version = params.get(Input.SENTRY_VERSION, PROTOCOL_VERSION)
+        wait_for_issue = params.get(Input.WAIT_FOR_ISSUE, False)
+        organization_slug = params.get(Input.ORGANIZATION_SLUG, "")
         # END INPUT BINDING - DO NOT REMOVE
-        return {Output.ID: self.connection.client.ingest.submit(dsn, event, version)}
+        ingest = self.connection.client.ingest
+        if wait_for_issue:
+            return ingest.submit_and_find(dsn, event, version, organization_slug)
+        return {Output.ID: ingest.submit(dsn, event, version)}

@@ -10,11 +10,17 @@ class Component:
 class Input:
     DSN = "dsn"
     EVENT_JSON = "event_json"
+    ORGANIZATION_SLUG = "organization_slug"
     SENTRY_VERSION = "sentry_version"
+    WAIT_FOR_ISSUE = "wait_for_issue"
 
 
 class Output:
+    FOUND = "found"
     ID = "id"
+    ISSUE_ID = "issue_id"
+    PERMALINK = "permalink"
+    SHORT_ID = "short_id"
 
 
 class SubmitEventInput(insightconnect_plugin_runtime.Input):
@@ -35,12 +41,25 @@ class SubmitEventInput(insightconnect_plugin_runtime.Input):
       "description": "Data describing the event. Every attribute of a Sentry event is accepted",
       "order": 3
     },
+    "organization_slug": {
+      "type": "string",
+      "title": "Organization Slug",
+      "description": "The slug of the organization of the DSN's project. Required for wait_for_issue",
+      "order": 5
+    },
     "sentry_version": {
       "type": "integer",
       "title": "Sentry Version",
       "description": "The protocol version. The current version of the protocol is '7'",
       "default": 7,
       "order": 2
+    },
+    "wait_for_issue": {
+      "type": "boolean",
+      "title": "Wait for Issue",
+      "description": "Wait until Sentry has processed the event, within the timeout of the connection, and return its issue. Needs organization_slug, and a token with event:read and org:read",
+      "default": false,
+      "order": 4
     }
   },
   "required": [
@@ -1049,11 +1068,35 @@ class SubmitEventOutput(insightconnect_plugin_runtime.Output):
   "type": "object",
   "title": "Variables",
   "properties": {
+    "found": {
+      "type": "boolean",
+      "title": "Found",
+      "description": "Whether the issue of the event was found in time. Only with wait_for_issue. If false, the event is stored nevertheless",
+      "order": 2
+    },
     "id": {
       "type": "string",
       "title": "ID",
       "description": "ID of a newly created event",
       "order": 1
+    },
+    "issue_id": {
+      "type": "string",
+      "title": "Issue ID",
+      "description": "Numeric ID of the event's issue. Only with wait_for_issue",
+      "order": 3
+    },
+    "permalink": {
+      "type": "string",
+      "title": "Permalink",
+      "description": "URL of the event's issue. Only with wait_for_issue",
+      "order": 5
+    },
+    "short_id": {
+      "type": "string",
+      "title": "Short ID",
+      "description": "Short ID of the event's issue. Only with wait_for_issue",
+      "order": 4
     }
   },
   "definitions": {}

@@ -11,13 +11,24 @@ class Component:
 
 class Input:
     ASSIGNEDTO = "assignedTo"
+    COMMENT = "comment"
     HASSEEN = "hasSeen"
+    IGNORECOUNT = "ignoreCount"
+    IGNOREDURATION = "ignoreDuration"
+    IGNOREUSERCOUNT = "ignoreUserCount"
+    IGNOREUSERWINDOW = "ignoreUserWindow"
+    IGNOREWINDOW = "ignoreWindow"
+    INCOMMIT = "inCommit"
+    INNEXTRELEASE = "inNextRelease"
+    INRELEASE = "inRelease"
     ISBOOKMARKED = "isBookmarked"
     ISPUBLIC = "isPublic"
     ISSUBSCRIBED = "isSubscribed"
     ISSUE_ID = "issue_id"
     ORGANIZATION_SLUG = "organization_slug"
+    PRIORITY = "priority"
     STATUS = "status"
+    SUBSTATUS = "substatus"
     UNASSIGN = "unassign"
 
 
@@ -35,14 +46,68 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
     "assignedTo": {
       "type": "string",
       "title": "Assigned To",
-      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID or team:ID",
+      "description": "The actor ID (or username) of the user or team that should be assigned to this issue, given as a user ID, an email address, a username, user:ID, team:ID or a team's slug as #slug",
       "order": 4
+    },
+    "comment": {
+      "type": "string",
+      "title": "Comment",
+      "description": "Comment to post after the change, in Markdown",
+      "order": 20
     },
     "hasSeen": {
       "type": "boolean",
       "title": "Has Seen",
       "description": "In case this API call is invoked with a user context, this allows changing of the flag that indicates if the user has seen the issue. The user is the one the token belongs to, who must be a member of the project",
       "order": 6
+    },
+    "ignoreCount": {
+      "type": "integer",
+      "title": "Ignore Count",
+      "description": "Ignore the issue until it occurred this number of times. Only with the status ignored",
+      "order": 12
+    },
+    "ignoreDuration": {
+      "type": "integer",
+      "title": "Ignore Duration",
+      "description": "Minutes for which to ignore the issue. Only with the status ignored",
+      "order": 11
+    },
+    "ignoreUserCount": {
+      "type": "integer",
+      "title": "Ignore User Count",
+      "description": "Ignore the issue until it affected this number of users. Only with the status ignored",
+      "order": 14
+    },
+    "ignoreUserWindow": {
+      "type": "integer",
+      "title": "Ignore User Window",
+      "description": "Minutes within which ignoreUserCount must be reached, at most 10080",
+      "order": 15
+    },
+    "ignoreWindow": {
+      "type": "integer",
+      "title": "Ignore Window",
+      "description": "Minutes within which ignoreCount must be reached, at most 10080",
+      "order": 13
+    },
+    "inCommit": {
+      "type": "object",
+      "title": "In Commit",
+      "description": "Commit that resolves the issue, with the attributes commit and repository. Only with the status resolved",
+      "order": 18
+    },
+    "inNextRelease": {
+      "type": "boolean",
+      "title": "In Next Release",
+      "description": "Resolve the issue in the next release. Only with the status resolved",
+      "order": 17
+    },
+    "inRelease": {
+      "type": "string",
+      "title": "In Release",
+      "description": "Version of the release that resolves the issue, or latest. Only with the status resolved",
+      "order": 16
     },
     "isBookmarked": {
       "type": "boolean",
@@ -74,6 +139,17 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
       "description": "The slug of the organization the issue belongs to. Required for a short ID unless the token can access only one organization, and recommended if the issue is in another region than the URL of the connection",
       "order": 2
     },
+    "priority": {
+      "type": "string",
+      "title": "Priority",
+      "description": "Priority of the issue (since Sentry 24)",
+      "enum": [
+        "high",
+        "medium",
+        "low"
+      ],
+      "order": 19
+    },
     "status": {
       "type": "string",
       "title": "Status",
@@ -85,6 +161,17 @@ class UpdateIssueInput(insightconnect_plugin_runtime.Input):
         "ignored"
       ],
       "order": 3
+    },
+    "substatus": {
+      "type": "string",
+      "title": "Substatus",
+      "description": "How long an ignored issue stays archived. Only with the status ignored (since Sentry 23)",
+      "enum": [
+        "archived_until_escalating",
+        "archived_forever",
+        "archived_until_condition_met"
+      ],
+      "order": 10
     },
     "unassign": {
       "type": "boolean",
@@ -391,6 +478,60 @@ class UpdateIssueOutput(insightconnect_plugin_runtime.Output):
           "title": "Seer Autofix Last Triggered",
           "description": "Time at which Sentry's Seer last tried to fix the issue",
           "order": 41
+        },
+        "activity": {
+          "type": "array",
+          "title": "Activity",
+          "description": "Changes and comments, newest first (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 42
+        },
+        "participants": {
+          "type": "array",
+          "title": "Participants",
+          "description": "Users and teams that take part in the issue (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 43
+        },
+        "seenBy": {
+          "type": "array",
+          "title": "Seen By",
+          "description": "Users who have seen the issue (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 44
+        },
+        "tags": {
+          "type": "array",
+          "title": "Tags",
+          "description": "Keys of the tags of its events with the number of values (only from Get Issue)",
+          "items": {
+            "type": "object"
+          },
+          "order": 45
+        },
+        "firstRelease": {
+          "type": "object",
+          "title": "First Release",
+          "description": "Release in which the issue first occurred (only from Get Issue)",
+          "order": 46
+        },
+        "lastRelease": {
+          "type": "object",
+          "title": "Last Release",
+          "description": "Release in which the issue last occurred (only from Get Issue)",
+          "order": 47
+        },
+        "userReportCount": {
+          "type": "integer",
+          "title": "User Report Count",
+          "description": "Number of user reports (only from Get Issue)",
+          "order": 48
         }
       }
     },

@@ -26,7 +26,7 @@ from komand_sentry.util.http.messages import MAX_REDIRECTS, AttemptStats, Respon
 
 # An HTML page with one of these is not from Sentry.
 _FOREIGN_STATUSES = (400, 401, 403, 405, 406, 407, 451)
-# The title of Sentry's own web page, which it returns for every path that it does not know.
+# The message for the web page that Sentry returns for every path that it does not know.
 _SENTRY_PAGE = "An HTML page: Sentry"
 # Django, Django REST framework and Django Ninja phrase it differently.
 _CSRF_FAILED = re.compile(r"csrf (?:check |verification )?failed", re.I)
@@ -38,7 +38,7 @@ _DEFAULT_DELAY = 60
 
 
 class ErrorContext(NamedTuple):
-    """What a request is about, in the words of its error messages.
+    """Describes what a request is about, for error messages.
 
     :param name: such as `issue 123`
     :param scope: the token scope that the request needs
@@ -232,6 +232,9 @@ def _not_applied_advice(names: tuple[str, ...]) -> str:
     advice = "Check that the server supports this change, and that the token's user may make it."
     if {"hasSeen", "isBookmarked", "isSubscribed"} & set(names):
         advice = f"These flags need the token of a user who is a member of the project. {advice}"
+    if {"status", "substatus", "priority"} & set(names):
+        advice += " To resolve or ignore an issue in another way, set its status to unresolved first. The substatus "
+        advice += "needs Sentry 23, the priority Sentry 24."
     return advice
 
 
@@ -239,7 +242,7 @@ def pagination_error(context: ErrorContext, problem: str) -> PaginationFailed:
     """Pages that cannot be followed to the end."""
     return PaginationFailed(
         cause=f"The list of {context.name} cannot be read to the end: {problem}.",
-        assistance="The server, or a proxy in front of it, has a fault. A limit below 100 reads only one page.",
+        assistance="The server, or a proxy in front of it, has a fault. To read one page only, set a limit below 100.",
         status_code=200,
     )
 
@@ -272,13 +275,21 @@ def short_ids_unsupported(short_id: str) -> InvalidInput:
     )
 
 
+def search_unsupported() -> InvalidInput:
+    """A search in an organization on a server that has none."""
+    return invalid_input(
+        "The server cannot search the issues of an organization. Sentry 9, for example, cannot.",
+        "Use List Project Issues for each project, or update the server to Sentry 10 or later.",
+    )
+
+
 def insufficient_scopes(scopes: tuple[str, ...], is_organization_token: bool) -> InvalidInput:
     """A token that Sentry accepts, but that allows no action."""
     kind = " It is an organization token, which is for build pipelines only." if is_organization_token else ""
     return InvalidInput(
-        cause=f"Sentry accepts the token, but it allows neither to list nor to update issues.{kind}",
+        cause=f"Sentry accepts the token, but it allows no action that uses the token.{kind}",
         assistance="Give the connection a user token or the token of an internal integration, with the scopes "
-        "event:read (to list) and event:write (to update).",
+        "event:read (to read issues) and event:write (to change them).",
         data=f"Scopes of the token: {join_truncated(scopes)}",
     )
 

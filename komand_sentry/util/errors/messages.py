@@ -141,7 +141,7 @@ CSRF_FAILED = Explanation(
 )
 ORGANIZATION_TOKEN = Explanation(
     "The connection's token is an organization token (sntrys_...), which may not access {name} (403).",
-    "Organization tokens are for build pipelines only: they can neither list nor update issues. Give the connection a "
+    "Organization tokens are for build pipelines only: they cannot read or change issues. Give the connection a "
     "user token or the token of an internal integration with the scope {scope}.",
 )
 HTML_PAGE = Explanation(
@@ -220,8 +220,8 @@ TRANSPORT_ASSISTANCE = {
     "the step again later. For a slow server, increase the timeout of the connection.",
     FailureKind.CERTIFICATE: "If your own certificate authority issued it, set REQUESTS_CA_BUNDLE to its CA bundle. "
     "For a test server only, set ssl_verify to false.",
-    FailureKind.TLS: "The server does not use TLS on this port, or no version that is secure. Check the scheme (https "
-    "or http) and the port of the URL.",
+    FailureKind.TLS: "The server does not use TLS on this port, or only insecure versions of it. Check the scheme "
+    "(https or http) and the port of the URL.",
     FailureKind.CA_BUNDLE: "Check that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE of the orchestrator names an existing "
     "file.",
     FailureKind.GEVENT: "gevent was loaded too late. Start HTTP mode with `--worker_class gevent` in two words, not "
@@ -245,8 +245,17 @@ TRANSPORT_ASSISTANCE = {
 }
 
 
-# What to check if Sentry fails on a request with 500, when its inputs do not tell.
+# What to check if Sentry fails with 500 and no input is known to cause it.
 FAILURE_ADVICE = "The server has a fault or is overloaded, or an input is one that this version does not support."
+
+
+def organization_advice() -> str:
+    """What to check if Sentry does not find an organization."""
+    return (
+        "Check the organization_slug (it is in the URL of the organization's pages), that the user or integration of "
+        "the token is a member, and for Sentry SaaS that the connection's URL is that of the region, such as "
+        "https://de.sentry.io."
+    )
 
 
 def project_advice(environment: str = "") -> str:
@@ -258,6 +267,18 @@ def project_advice(environment: str = "") -> str:
         f"{_environment_advice(environment)}Check both slugs (they are in the URL of the project's page, not in its "
         "title), that the token may see the project, and for Sentry SaaS that the connection's URL is that of the "
         "region, such as https://de.sentry.io."
+    )
+
+
+def search_advice(environments: tuple[str, ...] = ()) -> str:
+    """What to check if Sentry does not find an organization, or an environment of a search in it.
+
+    :param environments: the input of the step
+    """
+    return (
+        f"{_environment_advice(', '.join(environments))}Check the organization_slug (it is in the URL of its pages), "
+        "that the token may see the organization, and for Sentry SaaS that the connection's URL is that of the region, "
+        "such as https://de.sentry.io."
     )
 
 
@@ -273,20 +294,30 @@ def issue_advice(environment: str = "") -> str:
     )
 
 
+def event_advice(event_id: str) -> str:
+    """What to check if Sentry does not find an event.
+
+    :param event_id: an ID, or latest, oldest or recommended
+    """
+    if event_id == "recommended":
+        return "Only versions of Sentry from the end of 2023 on have recommended events: set event_id to latest."
+    return (
+        "Sentry deletes events after some time, usually 90 days, even if it keeps their issue. Check the event_id and "
+        "the organization_slug, and that the token may see the project."
+    )
+
+
 def _environment_advice(environment: str) -> str:
     if not environment:
         return ""
-    return (
-        f"Check the environment {sanitize(environment)} first: for one that it does not know, Sentry responds with 404 "
-        "as well. "
-    )
+    return f"Check the environment {sanitize(environment)} first: if it is unknown, Sentry responds with 404 as well. "
 
 
 def list_failure_advice(sort: str = "", cursor: str = "") -> str:
     """What to check if Sentry fails with 500 on a list.
 
     :param sort: the input of the step, "" if it is not set
-    :param cursor: likewise
+    :param cursor: the input of the step, "" if it is not set
     """
     hints = []
     if sort:

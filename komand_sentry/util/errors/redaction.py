@@ -9,16 +9,17 @@ from typing import Any
 from urllib.parse import unquote
 
 MASK = "********"
+_TOKEN = re.compile(r"sntry[a-z]_[A-Za-z0-9+/=_-]+|\b[0-9a-f]{64}\b")
 MAX_NAME_LENGTH = 100
 MAX_LISTED = 20
 MAX_QUOTE_LENGTH = 500
-# Replacing a shorter secret would make the rest of the text unreadable; Sentry has none.
+# Tokens and keys of Sentry are longer. Replacing a shorter text would make the rest unreadable.
 MIN_SECRET_LENGTH = 5
 # The rule of the runtime's OutputMasker: a text is masked if it holds more than this share of the secret.
 _MASK_THRESHOLD = 0.8
 _MAX_MASK_ROUNDS = 50
 _WHITE_SPACE = re.compile(r"\s+")
-# A text that was encoded more often is not decoded by anything.
+# Servers and proxies do not decode a text more often than this.
 _MAX_PERCENT_ROUNDS = 3
 # JSON escapes that can hide a character of a secret from a search of the raw text.
 _ESCAPED_ASCII = re.compile(rb"\\(?:u00[2-7]|/)")
@@ -26,7 +27,7 @@ _ESCAPED_ASCII = re.compile(rb"\\(?:u00[2-7]|/)")
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Replace each secret in a text by asterisks. If a secret is percent-encoded, decode the text first."""
-    # The longest first: a shorter secret may be a part of it, and would leave the rest.
+    # Longest first: replacing a shorter secret that is a part of a longer one would leave the rest of that.
     secrets = sorted((secret for secret in secrets if len(secret) >= MIN_SECRET_LENGTH), key=len, reverse=True)
     for secret in secrets:
         text = text.replace(secret, MASK)
@@ -38,9 +39,14 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def redact_tokens(text: str) -> str:
+    """Replace what looks like a Sentry token, which a user may have put into another input by mistake."""
+    return _TOKEN.sub(MASK, text)
+
+
 @dataclass(frozen=True)
 class RedactingLogger:
-    """The log of a step, which its author reads: no secret gets into it, in whatever input it was.
+    """The log of a step. Redacts secrets, because the log is visible to everyone who can see the job.
 
     :param secrets: to replace in each line
     """
@@ -49,11 +55,11 @@ class RedactingLogger:
     secrets: tuple[str, ...] = field(repr=False)
 
     def info(self, text: str) -> None:
-        """Write an information."""
+        """Log a line at level INFO."""
         self._write(self.logger.info, text)
 
     def warning(self, text: str) -> None:
-        """Write a warning."""
+        """Log a line at level WARNING."""
         self._write(self.logger.warning, text)
 
     def _write(self, write: Callable[[str], None], text: str) -> None:
@@ -61,7 +67,7 @@ class RedactingLogger:
         try:
             write(text)
         except UnicodeEncodeError:
-            # The runtime prints the log of `run` in the encoding of the terminal. A step must not fail for it.
+            # `run` logs in the encoding of the terminal. A step must not fail because of it.
             write(text.encode("ascii", "backslashreplace").decode())
 
 
@@ -81,7 +87,7 @@ def join_truncated(items: tuple[str, ...]) -> str:
 def quote(text: str, secrets: Iterable[str] = ()) -> str:
     """A text of a server for use in an error: redacted, on one line, at most MAX_QUOTE_LENGTH characters."""
     text = _WHITE_SPACE.sub(" ", redact(text, secrets)).strip()
-    # Truncate after redaction: a part of a secret is a secret, too.
+    # Truncate after redaction: a truncated secret would not be recognized.
     text = "".join(character if character.isprintable() else "?" for character in text[: MAX_QUOTE_LENGTH + 1])
     return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}..."
 

@@ -1,4 +1,4 @@
-"""Extract what a server says about a failure from the body of its response."""
+"""Extract the message of a server about a failure from the body of its response."""
 
 import html
 import json
@@ -23,7 +23,7 @@ def server_message(response: Response, secrets: tuple[str, ...] = ()) -> str:
     Secrets are redacted. Sentry's errors are `{"detail": text, list or object}`, maps of field names to lists, and JSON
     within a JSON string.
     """
-    # A success of the wrong shape may be large; what it says is at its start.
+    # A successful response of the wrong form may be large. Its start is sufficient as a message.
     if len(response.body) <= MAX_ERROR_BYTES and response.json_values <= MAX_ERROR_VALUES:
         try:
             return quote(_message_of(response.json()), secrets)

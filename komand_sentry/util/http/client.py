@@ -1,4 +1,4 @@
-"""Send a request until it succeeds or fails for good: redirects and retries within the time budget of one step."""
+"""Send a request until it succeeds or fails permanently: redirects and retries within the time budget of one step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from komand_sentry.util.http.messages import MAX_REDIRECTS, AttemptStats, Failur
 from komand_sentry.util.http.retry import MAX_ATTEMPTS, describe_failure, retry_delay
 from komand_sentry.util.http.time_budget import TimeBudget
 from komand_sentry.util.http.transport import Transport
-from komand_sentry.util.http.urls import redirect_url
+from komand_sentry.util.http.urls import is_same_resource, redirect_url
 
 _REDIRECTS = (301, 302, 307, 308)
 _MAX_DELAY = 10.0**9
@@ -42,8 +42,9 @@ class RetryingClient:
     server_delay: ServerDelay
 
     def send(self, request: Request, max_attempts: int = MAX_ATTEMPTS) -> Response:
-        """Return the final response, after all redirects and retries, whatever its status.
+        """Return the final response, after all redirects and retries. Its status can be that of an error.
 
+        :param max_attempts: attempts with delays between them. Redirects do not count
         :raises TransportError: no complete response was received
         """
         stats = AttemptStats(requests=0)
@@ -53,7 +54,9 @@ class RetryingClient:
             timeout = self.budget.start_attempt()
             if not timeout:
                 raise TransportError(FailureKind.TIME_SPENT, f"{self.budget.seconds:g} seconds", stats)
-            outcome = self._attempt(request, timeout, new_connection=isinstance(outcome, TransportError))
+            # A stale connection fails without a response, after which only an idempotent request can be sent again.
+            new_connection = isinstance(outcome, TransportError) or not request.is_idempotent
+            outcome = self._attempt(request, timeout, new_connection)
             stats = stats._replace(requests=stats.requests + 1)
             if redirected := self._redirected(request, outcome, stats):
                 self.budget.end_attempt(failed=True)
@@ -62,7 +65,7 @@ class RetryingClient:
             attempts += 1
             delay = self._retry_delay(request, outcome, attempts)
             self.budget.end_attempt(failed=delay is not None or isinstance(outcome, TransportError))
-            # An attempt without a delay replaces one on a stale connection, and does not count.
+            # A retry without a delay replaces an attempt on a stale connection, so max_attempts does not prevent it.
             if delay is None or (delay and attempts >= max_attempts) or not self.budget.allows(delay):
                 return self._finish(outcome, stats, delay)
             if delay:
@@ -95,9 +98,12 @@ class RetryingClient:
         target = redirect_url(request.url, outcome.header("location"), request.redirect_prefix)
         if target is None:
             return None
+        if request.method != "GET" and not is_same_resource(request.url, target):
+            return None
         url, _, query = target.partition("?")
-        # If the server drops the query, restore it: otherwise the response would answer another question.
-        return replace(request, url=url, params=tuple(parse_qsl(query, keep_blank_values=True)) or request.params)
+        # If the Location has no query, keep that of the request: without it, the response would be another one.
+        params = tuple(parse_qsl(query, keep_blank_values=True))
+        return replace(request, url=url, params=request.params if request.method != "GET" else params or request.params)
 
     def _finish(self, outcome: Response | TransportError, stats: AttemptStats, delay: float | None) -> Response:
         if delay is not None:

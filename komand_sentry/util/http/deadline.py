@@ -1,7 +1,7 @@
 """Connections that limit the time of connecting and of a whole response, where urllib3 limits each address and read.
 
-Without it, a host with many addresses that drop packets, or a server that sends a byte now and then, could hold a step
-for long, and a header line without an end could fill the memory, because http.client reads lines as a whole.
+Without it, a host with many unreachable addresses, or a server that sends a byte from time to time, could block a step
+for hours, and an endless header line could fill the memory, because http.client reads lines as a whole.
 """
 
 import http.client
@@ -17,14 +17,14 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
-# A hundred events with stack traces take a twentieth of it.
+# A page of 100 events with stack traces has about 5 % of it.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 # For headers and the framing of chunks.
 _MAX_FRAMING_BYTES = 4 * 1024 * 1024
 _BUFFER_BYTES = 64 * 1024
 # A firewall can drop an idle connection without telling either side. Many do after a few minutes.
 MAX_IDLE_SECONDS = 60.0
-# In seconds and, for the last, in milliseconds: how soon the kernel gives up a connection whose other end is gone.
+# How soon the kernel closes a connection whose other end is gone. In seconds, TCP_USER_TIMEOUT in milliseconds.
 _TCP_OPTIONS = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 15_000}
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -144,7 +144,7 @@ class _DeadlineTLSConnection(_DeadlineConnection, HTTPSConnection):
 
 
 def _resolve(host: str, port: int, deadline: float) -> _Addresses:
-    """Look up the addresses of a host, in another thread, because the lookup has no timeout of its own.
+    """Look up the addresses of a host, in another thread, because getaddrinfo has no timeout.
 
     :raises socket.gaierror: the host name cannot be resolved, or not in time
     """

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 MAX_REDIRECTS = 5
 # A page of a hundred events of 1 MiB has fewer values.
 MAX_JSON_VALUES = 5_000_000
-# Of an error. Sentry's have a few values.
+# Error responses of Sentry have a few values.
 MAX_ERROR_VALUES = 10_000
 MAX_ERROR_BYTES = 1024 * 1024
 
@@ -128,7 +128,7 @@ class Response:
 
     @cached_property
     def json_values(self) -> int:
-        """How many values the JSON body has at most. It is counted without parsing: commas in texts count, too."""
+        """An upper bound of the number of values in the JSON body, without parsing: commas in strings count, too."""
         return sum(self.body.count(mark) for mark in (b",", b"{", b"["))
 
     def json(self) -> Any:
@@ -168,7 +168,7 @@ class Response:
         except (json.JSONDecodeError, UnicodeDecodeError):
             return True
         except ValueError:
-            # Too many values, or nested too deeply: it does not get better.
+            # Too many values, or nested too deeply: a retry does not help.
             return False
         return False
 
@@ -181,7 +181,7 @@ def _finite(text: str) -> float | None:
 class TransportError(Exception):
     """No complete response was received.
 
-    :param reason: the failure in the words of the network library, without credentials
+    :param reason: the message of the network library, without credentials
     """
 
     def __init__(self, kind: FailureKind, reason: str, stats: AttemptStats = _SINGLE_ATTEMPT) -> None:

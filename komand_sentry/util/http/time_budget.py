@@ -7,7 +7,7 @@ from typing import Protocol
 DEFAULT_TIMEOUT = 60
 # A pause must leave time for the request that follows it.
 MIN_ATTEMPT_SECONDS = 1.0
-# Responses within this time are not waiting: otherwise a long list would use up the time of its step.
+# A response within this time is not charged: otherwise the many prompt responses of a long list would end its step.
 UNCHARGED_SECONDS = 10.0
 # Without this limit, a server that answers each request within UNCHARGED_SECONDS could keep a list busy for hours.
 MAX_DURATION_FACTOR = 10
@@ -82,7 +82,7 @@ class TimeBudget:
         return self.left > 0 if pause == 0 else pause + MIN_ATTEMPT_SECONDS <= self.left
 
     def pause(self, seconds: float) -> None:
-        """Sleep, and charge it."""
+        """Sleep, and charge the time."""
         if seconds > 0:
             self.clock.sleep(seconds)
             self._spent += seconds

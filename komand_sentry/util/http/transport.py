@@ -22,7 +22,7 @@ from komand_sentry.util.http.messages import MAX_ERROR_BYTES, FailureKind, Reque
 from komand_sentry.util.http.urls import InvalidURL, split_url
 
 CONNECT_SECONDS = 10.0
-# The runtime's HTTP mode usually has at most as many threads, so that each keeps its connection open.
+# HTTP mode usually has no more threads than this, so each can keep a connection open.
 POOL_SIZE = 16
 _CHUNK_BYTES = 64 * 1024
 _MAX_CACHED_ORIGINS = 64
@@ -80,7 +80,7 @@ class Transport:
     def send(self, request: Request, timeout: float, new_connection: bool = False) -> Response:
         """Send one request and read its whole response.
 
-        :param timeout: seconds for everything, however slowly the bytes arrive
+        :param timeout: seconds for the connection, the request and the whole response
         :param new_connection: do not use the pool, whose connections may be as stale as the one that just failed
         :raises TransportError: no complete response was received
         """
@@ -174,7 +174,7 @@ def _proxy_name(url: str) -> str:
 
 
 def _of_proxy(settings: Any, url: str, reason: str) -> str:
-    """A reason with the name of the proxy that it is about."""
+    """A reason, with the name of the proxy in front of it if the URL is requested through one."""
     proxy = select_proxy(url, settings["proxies"])
     return f"{_proxy_name(proxy)}: {reason}" if proxy else reason
 
@@ -227,7 +227,7 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[BaseException], ...]], ...] = (
         (requests.exceptions.InvalidHeader, requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
     ),
     (FailureKind.TOO_LARGE, (ResponseTooLarge,)),
-    # ssl.SSLContext calls itself without end if gevent replaces it after other modules imported it.
+    # ssl.SSLContext recurses endlessly if gevent replaces it after other modules imported it.
     (FailureKind.GEVENT, (RecursionError,)),
     (FailureKind.CERTIFICATE, (ssl.SSLCertVerificationError,)),
     (FailureKind.CLOSED, (ssl.SSLEOFError, ssl.SSLZeroReturnError)),

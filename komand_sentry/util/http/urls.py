@@ -131,12 +131,24 @@ def redirect_url(url: str, location: str, prefix: str) -> str | None:
     if not is_below or _origin(root) != _origin(urlsplit(url)) or "@" in parts.netloc:
         return None
     # Clients and servers resolve dot segments, encoded ones too, so the final path could differ from the checked one.
-    if any(_may_climb(unquote(segment)) for segment in parts.path.split("/")):
+    if any(_may_leave_prefix(unquote(segment)) for segment in parts.path.split("/")):
         return None
     return parts._replace(fragment="").geturl()
 
 
-def _may_climb(segment: str) -> bool:
+def is_same_resource(url: str, target: str) -> bool:
+    """Whether a redirect leads to the same resource under the new name of one that it belongs to, such as its project.
+
+    Otherwise a request that changes something could change something else: at most one segment of the path differs,
+    not the last one, and none that is a number.
+    """
+    old, new = (urlsplit(text).path.rstrip("/").split("/") for text in (url, target))
+    changed = [position for position, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]]
+    is_renamed = len(changed) == 1 and changed[0] != len(old) - 1 and not old[changed[0]].isdigit()
+    return len(old) == len(new) and (not changed or is_renamed)
+
+
+def _may_leave_prefix(segment: str) -> bool:
     return segment.startswith(".") or any(character in segment for character in "/\\;")
 
 

@@ -1,11 +1,20 @@
-"""Explain how to write the assignee of an issue in an output as the input `assignedTo`, which is a text."""
+"""The assignee of an issue: check the input `assignedTo`, and replace the slug of a team by its ID."""
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
-from komand_sentry.util.errors.factory import invalid_input
+from komand_sentry.util.errors.factory import ErrorContext, invalid_input
+from komand_sentry.util.errors.messages import search_advice
+from komand_sentry.util.errors.redaction import sanitize
+from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.issue_changes import IssueChanges
+from komand_sentry.util.sentry.organizations import organization_path
+from komand_sentry.util.sentry.pagination import ListSpec, PageRange
+from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
 
+_TEAMS = ListSpec("id", "per_page", lambda record: record)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
 
@@ -30,6 +39,29 @@ def assignee_hint(actor: dict[str, Any]) -> str:
     if identity.isascii() and identity.isdigit() and kind in ("user", "team", ""):
         return f"{kind or 'user'}:{identity[:20]}"
     return email if _EMAIL.fullmatch(email) else ""
+
+
+def resolve_assignee(api: API, changes: IssueChanges, organization: Callable[[], str]) -> IssueChanges:
+    """The changes, with `team:ID` for the `#slug` of a team, which no version of Sentry accepts.
+
+    `GET /organizations/{organization}/teams/`, only if the assignee is a slug.
+
+    :param organization: returns the slug of the organization
+    :raises PluginException: there is no such team, or the token may not see it
+    """
+    slug = changes.team_slug
+    if slug is None:
+        return changes
+    owner = organization()
+    context = ErrorContext(f"the teams of organization {sanitize(owner)}", ORGANIZATION_SCOPE, search_advice())
+    teams = api.read_list(organization_path(owner, "teams"), _TEAMS, context, PageRange()).records
+    identity = next((team.get("id") for team in teams if team.get("slug") == slug), None)
+    if identity is None:
+        raise invalid_input(
+            f"Organization {sanitize(owner)} has no team {sanitize(slug)} that the token can access.",
+            "Check the slug of the team, which List Teams returns, or set assignedTo to team:ID.",
+        )
+    return changes.with_assignee(f"team:{identity}")
 
 
 def _json_object(value: Any) -> dict[str, Any] | None:

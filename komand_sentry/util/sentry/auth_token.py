@@ -27,7 +27,7 @@ _HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 class TokenType(NamedTuple):
     """The type of a token.
 
-    :param name: for people
+    :param name: of the type, for messages
     :param region: the base URL of the server that an organization token belongs to, "" if it names none
     """
 
@@ -47,7 +47,7 @@ def is_valid_token(token: str) -> bool:
 
 
 def token_type(token: str) -> TokenType:
-    """Read the type of a token from its prefix. Never a reason to refuse it."""
+    """Read the type of a token from its prefix. An unknown prefix is not an error."""
     for prefix, name in _TYPES.items():
         if token.startswith(prefix):
             return TokenType(name, _region_of(token) if prefix == "sntrys_" else "")

@@ -11,14 +11,22 @@ from komand_sentry.util.http.time_budget import DEFAULT_TIMEOUT, Clock, SystemCl
 from komand_sentry.util.http.transport import Transport
 from komand_sentry.util.interruption import Interruptible
 from komand_sentry.util.sentry.api import API
+from komand_sentry.util.sentry.bulk import Bulk
+from komand_sentry.util.sentry.comments import Comments
 from komand_sentry.util.sentry.connection_check import ConnectionReport, check_connection
+from komand_sentry.util.sentry.deletion import Deletion
 from komand_sentry.util.sentry.events import Events
 from komand_sentry.util.sentry.ingest import Ingest
 from komand_sentry.util.sentry.issues import Issues
+from komand_sentry.util.sentry.members import Members
+from komand_sentry.util.sentry.merging import Merging
+from komand_sentry.util.sentry.projects import Projects
 from komand_sentry.util.sentry.rate_limits import server_retry_delay
 from komand_sentry.util.sentry.server import Server
+from komand_sentry.util.sentry.tags import Tags
+from komand_sentry.util.sentry.teams import Teams
 
-# A user waits for the connection test.
+# Users watch the connection test while it runs.
 MAX_TEST_SECONDS = 20
 
 
@@ -42,18 +50,59 @@ class SentryClient:
 
     @property
     def issues(self) -> Issues:
-        """Issues: list, update."""
+        """Issues: list, search, get, update."""
         return Issues(self._api())
 
     @property
     def events(self) -> Events:
-        """Events of issues: list."""
+        """Events of issues: list, get."""
         return Events(self._api())
 
     @property
+    def bulk(self) -> Bulk:
+        """Several issues at once: update."""
+        return Bulk(self._api())
+
+    @property
+    def merging(self) -> Merging:
+        """Several issues of a project: merge into one."""
+        return Merging(self._api())
+
+    @property
+    def deletion(self) -> Deletion:
+        """Several issues: delete."""
+        return Deletion(self._api())
+
+    @property
+    def comments(self) -> Comments:
+        """Comments on issues: list, add."""
+        return Comments(self._api())
+
+    @property
+    def tags(self) -> Tags:
+        """Tags of issues: list values."""
+        return Tags(self._api())
+
+    @property
+    def projects(self) -> Projects:
+        """Projects of an organization: list."""
+        return Projects(self._api())
+
+    @property
+    def members(self) -> Members:
+        """Members of an organization: list."""
+        return Members(self._api())
+
+    @property
+    def teams(self) -> Teams:
+        """Teams of an organization: list."""
+        return Teams(self._api())
+
+    @property
     def ingest(self) -> Ingest:
-        """Ingestion: submit events."""
-        return Ingest(lambda secrets: self._http(self._budget(), secrets), self.clock.now, self.token)
+        """Ingestion: submit an event, and find its issue."""
+        budget = self._budget()
+        return Ingest(self._api(budget), lambda secrets: self._http(budget, secrets))
 
     def check_connection(self) -> ConnectionReport:
         """Test the connection, in MAX_TEST_SECONDS at most.
@@ -62,10 +111,10 @@ class SentryClient:
         """
         budget = TimeBudget(min(self.timeout, MAX_TEST_SECONDS), self.clock, is_total=True)
         with Interruptible():
-            return check_connection(API(self.server, self.token, self._http(budget, (self.token,))))
+            return check_connection(self._api(budget))
 
-    def _api(self) -> API:
-        return API(self.server, self.token, self._http(self._budget(), (self.token,)))
+    def _api(self, budget: TimeBudget | None = None) -> API:
+        return API(self.server, self.token, self._http(budget or self._budget(), (self.token,)))
 
     def _budget(self) -> TimeBudget:
         return TimeBudget(self.timeout, self.clock)

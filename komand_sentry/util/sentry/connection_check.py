@@ -13,9 +13,9 @@ from komand_sentry.util.http.messages import Request, Response, TransportError
 from komand_sentry.util.sentry.api import API, USER_AGENT
 from komand_sentry.util.sentry.auth_token import TokenType, token_type
 from komand_sentry.util.sentry.projects import Projects
-from komand_sentry.util.sentry.scopes import ACTION_SCOPES, is_allowed, recommended_scope
+from komand_sentry.util.sentry.scopes import ACTION_SCOPES, is_allowed, missing_wait_scopes, recommended_scope
 
-# What other servers respond at `/api/0/`: nothing, or a redirect to a page.
+# Statuses of other servers at `/api/0/`: not found, or a redirect to a page.
 _NOT_SENTRY_STATUSES = (301, 302, 303, 307, 308, 404, 405)
 # Pages for browsers that contain the version: a JSON configuration, and before 2023 the login page.
 _VERSION_PATHS = ("api/client-config/", "auth/login/")
@@ -54,7 +54,8 @@ class ConnectionReport(NamedTuple):
     def _permission(self, action: str) -> str:
         scope = recommended_scope(action)
         if not scope:
-            return "allowed by the DSN of the event"
+            missing = " and ".join(missing_wait_scopes(self.scopes))
+            return f"allowed by the DSN of the event{f', but wait_for_issue needs {missing}' if missing else ''}"
         if not is_allowed(action, self.scopes):
             return f"NOT allowed, the token needs the scope {scope}"
         return "unknown, the server does not list the scopes" if self.scopes is None else "allowed"
@@ -74,7 +75,7 @@ class ConnectionReport(NamedTuple):
 
 
 def check_connection(api: API) -> ConnectionReport:
-    """Ask the server who the token is and what it can see, and log the report.
+    """Find out which server responds, whose token it is and what the token can access, and log the report.
 
     :raises PluginException: unreachable, not a Sentry server, or the token is not accepted
     """

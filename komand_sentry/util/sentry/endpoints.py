@@ -2,7 +2,7 @@
 
 - Sentry 9 has `/issues/{number}/`, but not `/organizations/{organization}/issues/{ID}/`.
 - Sentry SaaS has both, but the first only finds issues of the United States region and is deprecated: it responds with
-  410 at times. The second also accepts short IDs.
+  410 from time to time. The second also accepts short IDs.
 - `/projects/{organization}/{project}/issues/` is deprecated in the same way.
 
 An endpoint class tries the best path first, and the alternatives if the server does not have it or does not know the
@@ -27,20 +27,29 @@ from komand_sentry.util.errors.exceptions import (
     ServerFailed,
 )
 from komand_sentry.util.errors.factory import ErrorContext, invalid_input, short_ids_unsupported
+from komand_sentry.util.errors.messages import issue_advice
 from komand_sentry.util.errors.redaction import join_truncated, sanitize
-from komand_sentry.util.http.messages import Params
+from komand_sentry.util.http.messages import Params, Response
+from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.issue_reference import IssueReference, names_issue
+from komand_sentry.util.sentry.issue_reference import (
+    IssueReference,
+    is_issue_number,
+    names_issue,
+    organization_of_issue,
+)
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.organizations import check_slug, organization_path
 from komand_sentry.util.sentry.pagination import Page
 from komand_sentry.util.sentry.projects import Projects
+from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
 
 T = TypeVar("T")
 
 # The project's endpoint searches all events; the organization's searches this period at most.
 ORGANIZATION_PERIOD = "90d"
 
-_MAX_NUMBER_LENGTH = 20
+_METHOD_NOT_ALLOWED = 405
 
 # The server does not have the endpoint. Some respond with the page of their web interface instead.
 _NO_ROUTE = (RouteMissing, HTMLResponse, Gone)
@@ -55,7 +64,7 @@ def issue_path(issue_id: str, organization: str = "") -> Path:
 
 def organization_issues_path(organization: str) -> Path:
     """The path of the issues of all projects of an organization."""
-    return ("organizations", organization, "issues")
+    return organization_path(organization, "issues")
 
 
 def project_path(organization: str, project: str) -> Path:
@@ -63,9 +72,19 @@ def project_path(organization: str, project: str) -> Path:
     return ("projects", organization, project)
 
 
+def project_event_path(organization: str, project: str, event_id: str) -> Path:
+    """The path of an event of a project, which all versions have."""
+    return (*project_path(organization, project), "events", event_id)
+
+
+def event_id_path(organization: str, event_id: str) -> Path:
+    """The path that resolves the ID of an event."""
+    return (*organization_path(organization, "eventids"), event_id)
+
+
 def short_id_path(organization: str, short_id: str) -> Path:
     """The path that resolves a short ID."""
-    return ("organizations", organization, "shortids", short_id)
+    return (*organization_path(organization, "shortids"), short_id)
 
 
 @dataclass
@@ -77,12 +96,25 @@ class IssueEndpoint:
     context: ErrorContext
     _path: Path = field(default=(), repr=False)
 
+    @property
+    def path(self) -> Path:
+        """The path of the issue, empty until a request found it."""
+        return self._path
+
     def check_exists(self) -> None:
         """Check that the issue exists, because some servers return an empty list if it does not.
 
         :raises NotFound: it does not exist
         """
         self._call(lambda path: self.api.check_exists(path, self.context))
+
+    def get(self, *resource: str, params: Params = (), is_write: bool = False) -> Record:
+        """GET the issue, or an object below it: `get("events", "latest")`.
+
+        :param is_write: a change follows, so the issue must be identified unambiguously
+        :raises PluginException: see API.get_object, or the issue cannot be identified
+        """
+        return self._call(lambda path: self.api.get_object((*path, *resource), self.context, params), is_write)
 
     def get_page(self, resource: str, params: Params) -> Page:
         """GET one page of a list below the issue, such as its events.
@@ -94,9 +126,46 @@ class IssueEndpoint:
     def put(self, body: Record) -> Record:
         """PUT attributes of the issue, and return the issue.
 
-        :raises PluginException: see API.put, or the issue cannot be identified beyond doubt
+        :raises PluginException: see API.put, or the issue cannot be identified unambiguously
         """
         return self._call(lambda path: self.api.put(path, self.context, body), is_write=True)
+
+    def write(self, operation: Callable[[Path], T]) -> T:
+        """Run an operation that changes the issue, and return its result.
+
+        :param operation: gets the path of the issue
+        :raises PluginException: what the operation raises, or the issue cannot be identified unambiguously
+        """
+        return self._call(operation, is_write=True)
+
+    def delete(self) -> None:
+        """DELETE the issue.
+
+        :raises PluginException: see API.delete, or the issue cannot be identified unambiguously
+        """
+        self._call(lambda path: self.api.delete(path, self.context), is_write=True)
+
+    def by_number(self, number: str) -> "IssueEndpoint":
+        """The endpoint of the issue with a numeric ID, below the same path. Only for an endpoint that has been used."""
+        reference = replace(self.reference, issue_id=number)
+        return replace(self, reference=reference, _path=(*self._path[:-1], number))
+
+    def organization(self) -> str:
+        """The slug of the issue's organization: from the inputs of the step, or from the issue itself.
+
+        :raises PluginException: see get, or the issue does not show its organization
+        """
+        if self.reference.organization:
+            return self.reference.organization
+        issue = self.get(is_write=True)
+        in_path = self._path[1] if self._path[0] == "organizations" else ""
+        organization = in_path or organization_of_issue(issue)
+        if not organization:
+            raise invalid_input(
+                f"The organization of issue {sanitize(self.reference.issue_id)} is unknown.",
+                "Set the organization_slug.",
+            )
+        return organization
 
     def _call(self, operation: Callable[[Path], T], is_write: bool = False) -> T:
         if self._path:
@@ -160,7 +229,7 @@ class IssueEndpoint:
         except ResponseError:
             raise failure from None
         number = str(found.get("groupId", ""))
-        if not number.isascii() or not number.isdigit() or len(number) > _MAX_NUMBER_LENGTH:
+        if not is_issue_number(number):
             raise failure from None
         return number
 
@@ -238,6 +307,44 @@ class IssueEndpoint:
         )
 
 
+def issue_endpoint(api: API, issue_id: str, organization_slug: str, is_write: bool = False) -> IssueEndpoint:
+    """The endpoint of the issue that a user named.
+
+    :param organization_slug: "" if unknown
+    :param is_write: the operation changes the issue
+    :raises InvalidInput: the issue_id or the slug is invalid, or names an issue of another server
+    """
+    try:
+        reference = IssueReference.parse(issue_id, organization_slug)
+    except InvalidURL as error:
+        raise invalid_input(
+            f"The issue_id is invalid: {error}.",
+            "Set the issue's numeric ID (the id of an issue of List Project Issues), its short ID together with the "
+            "organization_slug, such as PUMP-STATION-1K or acme/PUMP-STATION-1K, or its permalink, such as "
+            "https://acme.sentry.io/issues/123/.",
+        ) from None
+    if organization_slug:
+        check_slug("organization_slug", organization_slug)
+    _check_server(api, reference, must_match=is_write and not organization_slug)
+    where = f" of organization {sanitize(reference.organization)}" if reference.organization else ""
+    scope = WRITE_SCOPE if is_write else READ_SCOPE
+    context = ErrorContext(f"issue {reference.issue_id}{where}", scope, issue_advice())
+    return IssueEndpoint(api, reference, context)
+
+
+def _check_server(api: API, reference: IssueReference, must_match: bool) -> None:
+    if reference.is_same_service(api.server):
+        return
+    problem = f"The permalink is of {reference.host}, but the connection's server is {api.server.host}"
+    if must_match:
+        raise invalid_input(
+            f"{problem}. Nothing was changed.",
+            "The same number is another issue there. Use a connection to the server of the permalink, or set the "
+            "organization_slug to confirm that the issue is on the connection's server.",
+        )
+    api.http.log.warning(f"{problem}: using issue {reference.issue_id} of {api.server.host}")
+
+
 @dataclass
 class ProjectIssuesEndpoint:
     """The issues of a project: from the project's endpoint, or if the server lacks it, from the organization's."""
@@ -270,6 +377,24 @@ class ProjectIssuesEndpoint:
         self._use_organization = True
         return page
 
+    def put(self, project_id: str, params: Params, body: Record) -> Response:
+        """PUT attributes of several issues: through the organization, or if the server lacks that, the project.
+
+        Without the parameter `project`, some servers act on issues of the user's own projects only.
+
+        :param project_id: the number of the project
+        :param params: which issues
+        :raises PluginException: see API.send_checked
+        """
+        path = organization_issues_path(self.organization)
+        try:
+            return self.api.send_checked("PUT", path, self.context, (*params, ("project", project_id)), body)
+        except ResponseError as failure:
+            if not isinstance(failure, _NO_ROUTE) and failure.status_code != _METHOD_NOT_ALLOWED:
+                raise
+        path = (*project_path(self.organization, self.project), "issues")
+        return self.api.send_checked("PUT", path, self.context, params, body)
+
     def check_exists(self) -> None:
         """Check that the project exists, because some servers return an empty list if it does not.
 
@@ -285,7 +410,7 @@ class ProjectIssuesEndpoint:
         return self.api.get_page(organization_issues_path(self.organization), self.context, (*renamed, *filters))
 
     def _sort_error(self, params: Params) -> BadRequest | None:
-        """The organization's endpoint says which sort it does not have, where the project's fails with 500."""
+        """The error of the organization's endpoint, which names an unsupported sort; the project's fails with 500."""
         if not any(name == "sort" for name, _ in params):
             return None
         try:

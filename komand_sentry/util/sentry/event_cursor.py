@@ -68,7 +68,7 @@ class EventCursor(NamedTuple):
 
     @property
     def continues_window(self) -> bool:
-        """Whether a record that was listed in the same window before shows that another one was skipped."""
+        """Whether the page continues a window, in which a repeated record means that another one was skipped."""
         return bool(self.cursor)
 
     def params(self, now: datetime) -> Params:
@@ -76,7 +76,7 @@ class EventCursor(NamedTuple):
         cursor = (("cursor", self.cursor),) if self.cursor else ()
         if self.end is None:
             return cursor
-        # A clock that is wrong must not lead to a start after the end, which Sentry refuses.
+        # Sentry refuses a start after the end, which a wrong clock could cause.
         start = (now if now - _PERIOD < self.end else self.end) - _PERIOD
         return (("start", _iso(start)), ("end", _iso(self.end)), *cursor)
 
@@ -85,7 +85,7 @@ class EventCursor(NamedTuple):
         return _digest(identity) in self.known
 
     def next(self, page: Page, records: list[Record], has_surplus: bool) -> "EventCursor | None":
-        """The position after the last of the collected events; None at the end, or if it cannot be named."""
+        """The position after the last of the collected events; None at the end, or if no cursor expresses it."""
         if page.next_cursor is None and not has_surplus:
             return None
         last = second_of(records[-1]) if has_surplus else page.records and second_of(page.records[-1])

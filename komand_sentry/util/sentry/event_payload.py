@@ -235,7 +235,8 @@ def _timestamp(value: Any) -> Any:
 def _moment(value: Any) -> datetime | None:
     """A time in a form that Relay does not know, or that the schema does not declare.
 
-    :raises ValueError: it is not a time; OverflowError and OSError: it is far from any
+    :raises ValueError: it is not a time
+    :raises OverflowError, OSError: it is a number out of range
     """
     if isinstance(value, str):
         text = value.strip()

@@ -1,11 +1,11 @@
-"""Ingestion: submit an event to the store or the envelope endpoint of a DSN.
+"""Ingestion: submit an event to the store or the envelope endpoint of a DSN, and find its issue.
 
 https://develop.sentry.dev/sdk/overview/ and https://develop.sentry.dev/sdk/data-model/envelopes/
 """
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,9 @@ from komand_sentry.util.errors.server_message import server_message
 from komand_sentry.util.http.client import RetryingClient
 from komand_sentry.util.http.messages import Request, Response
 from komand_sentry.util.http.urls import is_plain_http
-from komand_sentry.util.sentry.api import USER_AGENT, send_or_raise
+from komand_sentry.util.sentry.api import API, USER_AGENT, send_or_raise
 from komand_sentry.util.sentry.dsn import DSN, InvalidDSN, parse_dsn
+from komand_sentry.util.sentry.event_lookup import NO_ISSUE, find_issue
 from komand_sentry.util.sentry.event_payload import (
     PROTOCOL_VERSION,
     Event,
@@ -37,20 +38,22 @@ from komand_sentry.util.sentry.event_payload import (
     to_valid_event,
     with_id_and_timestamp,
 )
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.server import is_saas_host
 
 # https://docs.sentry.io/concepts/data-management/size-limits/
 MAX_EVENT_BYTES = 1024 * 1024
 # Statuses of a server without the store endpoint.
 _MISSING_ENDPOINT_STATUSES = (404, 405, 410)
-# Keys of a successful response that is none: some servers respond to a refused event with 200.
+# Keys of an error in a response with the status 200, which some servers return for a refused event.
 _ERROR_KEYS = ("error", "errors", "detail")
 _ID_KEYS = ("id", "event_id")
 
 
 @dataclass(frozen=True)
 class OutgoingEvent:
-    """An event that stays the same however often it is sent.
+    """A serialized event. Each attempt to send it sends the same bytes.
 
     :param body: its JSON
     :param item_type: of its envelope item
@@ -66,33 +69,32 @@ class OutgoingEvent:
 
 @dataclass(frozen=True)
 class Ingest:
-    """The ingestion endpoints. The DSN authorizes events; the token is not sent.
+    """The ingestion endpoints. The DSN authorizes events; the token is only sent to the web API.
 
-    :param new_http: creates the HTTP client of the step, which redacts the given secrets in its log
-    :param now: returns the current time
-    :param token: of the connection, to redact it
+    :param api: the web API, to find the issue of an event
+    :param new_http: creates an HTTP client with the time budget of `api`, which redacts the given secrets in its log
     """
 
+    api: API
     new_http: Callable[[tuple[str, ...]], RetryingClient]
-    now: Callable[[], datetime]
-    token: str = field(repr=False)
 
     def submit(self, dsn_text: str, event: Event, version: int = PROTOCOL_VERSION) -> str:
         """`POST /api/{project}/store/`, or `POST /api/{project}/envelope/` if the server lacks it.
 
-        :param event: in the form of parse_event
+        :param event: as parse_event returns it
         :param version: of the protocol
-        :returns: the ID of the event, 32 hexadecimal digits
-        :raises PluginException: the DSN or the event is invalid, or the server refused it or was not reached
+        :returns: the ID of the event as the server returned it, usually 32 hexadecimal digits
+        :raises PluginException: the DSN or the event is invalid, the server refused the event, or no complete response
+            was received
         """
         dsn = _parse_dsn(dsn_text)
-        secrets = (dsn.secret_key, self.token)
+        secrets = (dsn.secret_key, self.api.token)
         http = self.new_http(secrets)
         if is_plain_http(dsn.base):
             http.log.warning("The DSN starts with http://, so the event is sent without encryption")
-        outgoing = prepare_event(event, self.now())
+        outgoing = prepare_event(event, http.budget.clock.now())
         if paths := invalid_paths(event):
-            http.log.warning(f"The event lacks values that its errors name as invalid: {join_truncated(paths)}")
+            http.log.warning(f"Invalid values are missing from the event (see its errors): {join_truncated(paths)}")
         headers = {
             "User-Agent": USER_AGENT,
             "Accept": "application/json",
@@ -101,6 +103,32 @@ class Ingest:
         response = self._send(http, dsn, headers, outgoing)
         is_saas = is_saas_host(urlsplit(dsn.base).hostname or "")
         return _stored_id(response, outgoing, secrets, is_saas)
+
+    def submit_and_find(self, dsn_text: str, event: Event, version: int, organization_slug: str) -> Record:
+        """Submit an event, and wait within the time budget until Sentry has processed it.
+
+        :param organization_slug: of the project of the DSN
+        :returns: the `id` of the event, and its issue as find_issue returns it
+        :raises PluginException: see submit, or the organization_slug is missing or invalid
+        """
+        if not organization_slug:
+            raise invalid_input(
+                "The organization_slug is missing, which wait_for_issue needs. Nothing was sent.",
+                "Set the slug of the organization of the DSN's project, or set wait_for_issue to false.",
+            )
+        check_slug("organization_slug", organization_slug)
+        event_id = self.submit(dsn_text, event, version)
+        dsn = _parse_dsn(dsn_text)
+        http = self.new_http((dsn.secret_key, self.api.token))
+        if envelope_item_type(event) == "transaction":
+            http.log.info("The event is a transaction, which has no issue")
+            return {"id": event_id, **NO_ISSUE}
+        # The log has the ID even if the step is interrupted while it waits.
+        http.log.info(f"The event {event_id} is stored: waiting until Sentry has processed it")
+        host = urlsplit(dsn.base).hostname or ""
+        if not self.api.server.is_same_service(host):
+            http.log.warning(f"The DSN is of {host}, but the event is looked up on {self.api.server.host}")
+        return {"id": event_id, **find_issue(replace(self.api, http=http), organization_slug, event_id, dsn.project_id)}
 
     def _send(self, http: RetryingClient, dsn: DSN, headers: dict[str, str], event: OutgoingEvent) -> Response:
         def post(url: str, content_type: str, body: bytes) -> Response:
@@ -125,13 +153,13 @@ class Ingest:
 
 
 def parse_event(event_json: Any, schema: Schema) -> Any:
-    """Parse the input event_json: an event as Relay would keep it, see to_valid_event.
+    """Parse the input event_json: normalize it and remove invalid values as Relay does, see to_valid_event.
 
     :param schema: of the event
     :raises InvalidInput: it is too large, or cannot be sent as JSON
     """
     if isinstance(event_json, dict):
-        # First, because the rest takes far longer.
+        # Check the size first: the rest takes far longer.
         _serialize(event_json)
     return to_valid_event(event_json, schema)
 

@@ -78,19 +78,24 @@ class IssueReference:
 
     def is_same_service(self, server: Server) -> bool:
         """Whether the permalink, if it is one, is of the server: of its host, or both are of Sentry SaaS."""
-        host = self.host.rstrip(".")
-        return not host or host == server.host.rstrip(".") or (is_saas_host(host) and server.is_saas)
+        return not self.host or server.is_same_service(self.host)
+
+
+def is_issue_number(text: str) -> bool:
+    """Whether a text is a numeric ID, as of a record of the server."""
+    return bool(re.fullmatch(_NUMBER, text))
 
 
 def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
     """Whether an issue that the server returned is the one that a reference names.
 
-    Its organization is known from its permalink only. A number alone may be an issue of another organization or server,
-    so without a permalink it confirms nothing if the reference names an organization. A short ID confirms itself.
+    Only its permalink shows its organization. A number alone may be another issue in another organization, so if the
+    reference names an organization, the record needs a permalink of it, and its number is not compared: that of a
+    merged issue differs. A short ID is unique in its organization and needs no permalink.
 
-    :param record: the issue, in the form of any server version. Merging gives it the number of another one
+    :param record: the issue, in the form of any server version
     """
-    organization = _organization_of_issue(record)
+    organization = organization_of_issue(record)
     if organization and reference.organization and organization.lower() != reference.organization.lower():
         return False
     if reference.is_short_id:
@@ -100,8 +105,16 @@ def names_issue(reference: IssueReference, record: Mapping[str, Any]) -> bool:
     return not is_other_issue(reference.issue_id, record)
 
 
+def is_merged(reference: IssueReference, record: Mapping[str, Any]) -> bool:
+    """Whether the server returned the issue that another one was merged into, for the ID of the merged one."""
+    if reference.is_short_id:
+        short_id = str(record.get("shortId") or "")
+        return bool(short_id) and short_id.lower() != reference.issue_id.lower()
+    return is_other_issue(reference.issue_id, record)
+
+
 def is_other_issue(number: str, record: Mapping[str, Any]) -> bool:
-    """Whether the server returned another issue than that of a number: the one that it was merged into.
+    """Whether the server returned another issue than the requested one: the issue that it was merged into.
 
     :param number: the ID in the request
     """
@@ -123,7 +136,7 @@ def _issue_in_url(path: str, query: str) -> tuple[str, str]:
     return slug["id"], feedback["before"]
 
 
-def _organization_of_issue(record: Mapping[str, Any]) -> str:
+def organization_of_issue(record: Mapping[str, Any]) -> str:
     """The organization in an issue's permalink, "" if it has none: some servers omit it for some tokens."""
     try:
         return IssueReference.parse(str(record.get("permalink") or "")).organization

@@ -1,30 +1,32 @@
-"""Issues: list those of a project, update one."""
+"""Issues: list those of a project, search those of an organization, get one, update one."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import ServerFailed
-from komand_sentry.util.errors.factory import ErrorContext, invalid_input, not_applied_error
+from komand_sentry.util.errors.factory import ErrorContext, not_applied_error
 from komand_sentry.util.errors.messages import (
-    issue_advice,
     list_failure_advice,
     project_advice,
     update_failure_advice,
 )
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.messages import Params
-from komand_sentry.util.http.urls import InvalidURL, quote_segment
 from komand_sentry.util.sentry.api import API
-from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint
-from komand_sentry.util.sentry.issue_reference import IssueReference, is_other_issue
-from komand_sentry.util.sentry.normalize import Record, normalize_issue
+from komand_sentry.util.sentry.assignee import resolve_assignee
+from komand_sentry.util.sentry.comments import post_comment
+from komand_sentry.util.sentry.endpoints import IssueEndpoint, ProjectIssuesEndpoint, issue_endpoint
+from komand_sentry.util.sentry.issue_changes import IssueChanges
+from komand_sentry.util.sentry.issue_reference import is_merged
+from komand_sentry.util.sentry.issue_search import IssueSearch, SearchEndpoint
+from komand_sentry.util.sentry.normalize import Record, normalize_event, normalize_issue
+from komand_sentry.util.sentry.organizations import check_slug
 from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
-from komand_sentry.util.sentry.scopes import READ_SCOPE, WRITE_SCOPE
+from komand_sentry.util.sentry.scopes import READ_SCOPE
 
 ISSUES = ListSpec("id", "limit", normalize_issue)
-
-# What the issue reports after a status was set.
-_REPORTED_STATUS = {"resolvedInNextRelease": "resolved"}
 
 
 class IssueFilter(NamedTuple):
@@ -51,10 +53,20 @@ class IssueFilter(NamedTuple):
         return (("query", self.query), ("statsPeriod", self.stats_period), *given)
 
 
+class IssueWithEvent(NamedTuple):
+    """An issue and its latest event.
+
+    :param latest_event: empty if the issue has none, or it cannot be read
+    """
+
+    issue: Record
+    latest_event: Record
+
+
 class UpdatedIssue(NamedTuple):
     """The result of an update.
 
-    :param not_applied: names of the attributes that the server accepted without an error, but did not change
+    :param not_applied: names of the inputs that the server accepted without an error, but did not apply
     """
 
     issue: Record
@@ -74,7 +86,8 @@ class Issues:
 
         :raises PluginException: see read_list, or there is no such project
         """
-        check_slugs(organization_slug=organization_slug, project_slug=project_slug)
+        check_slug("organization_slug", organization_slug)
+        check_slug("project_slug", project_slug)
         context = ErrorContext(
             f"project {sanitize(project_slug)} of organization {sanitize(organization_slug)}",
             READ_SCOPE,
@@ -92,110 +105,91 @@ class Issues:
             endpoint.check_exists()
         return issues
 
-    def update(self, issue_id: str, organization_slug: str, changes: Record) -> UpdatedIssue:
+    def search(self, organization_slug: str, search: IssueSearch, page_range: PageRange) -> RecordList:
+        """`GET /organizations/{organization}/issues/`, as many pages as the range needs.
+
+        :raises PluginException: see read_list, the search is invalid, or the server cannot search
+        """
+        check_slug("organization_slug", organization_slug)
+        return SearchEndpoint(self.api, organization_slug, search).read(ISSUES, page_range)
+
+    def get(self, issue_id: str, organization_slug: str) -> IssueWithEvent:
+        """`GET /organizations/{organization}/issues/{ID}/` or `GET /issues/{ID}/`, and `events/latest/` below it.
+
+        :param issue_id: a number, a permalink or a short ID
+        :param organization_slug: "" if unknown
+        :raises PluginException: see API.get_object, the issue_id is invalid, or there is no such issue
+        """
+        endpoint = issue_endpoint(self.api, issue_id, organization_slug)
+        issue = normalize_issue(endpoint.get())
+        log_merged(endpoint, issue)
+        try:
+            event = normalize_event(endpoint.get("events", "latest"))
+        except PluginException as failure:
+            self.api.http.log.warning(f"The summary lacks the latest event of the issue: {failure.cause}")
+            event = {}
+        return IssueWithEvent(issue, event)
+
+    def update(self, issue_id: str, organization_slug: str, changes: IssueChanges) -> UpdatedIssue:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`
 
         :param issue_id: a number, a permalink or a short ID
         :param organization_slug: "" if unknown
-        :param changes: the attributes to change; all others stay as they are
-        :raises PluginException: see API.put, the issue_id is invalid, or the server changed nothing
+        :raises PluginException: see apply_changes, the issue_id is invalid, or there is no such team
         """
         endpoint = issue_endpoint(self.api, issue_id, organization_slug, is_write=True)
-        status = changes.get("status", "")
-        endpoint.context = endpoint.context._replace(failure_advice=update_failure_advice(status))
-        try:
-            issue = endpoint.put(changes)
-        except ServerFailed:
-            if status != "resolvedInNextRelease":
-                raise
-            # Sentry fails in a project without releases. In this form, it does the same, and reports the reason.
-            issue = endpoint.put({**changes, "status": "resolved", "statusDetails": {"inNextRelease": True}})
-        normalize_issue(issue)
-        log_merged(endpoint, issue)
-        not_applied = not_applied_changes(changes, issue)
-        if len(not_applied) == len(changes):
-            raise not_applied_error(endpoint.context, tuple(not_applied))
-        if not_applied:
-            self.api.http.log.warning(f"The server accepted the request, but did not change: {', '.join(not_applied)}")
-        return UpdatedIssue(issue, not_applied)
+        return apply_changes(endpoint, resolve_assignee(self.api, changes, endpoint.organization))
 
 
-def not_applied_changes(changes: Record, issue: Record) -> list[str]:
-    """The names of the requested changes that the updated issue does not show."""
-    return [name for name, value in changes.items() if not _is_applied(name, value, issue.get(name))]
+def apply_changes(endpoint: IssueEndpoint, changes: IssueChanges) -> UpdatedIssue:
+    """PUT the changes of an issue, and then POST the comment.
+
+    If the comment fails, the change was made: the comment is then one of `not_applied`.
+
+    :raises PluginException: see API.put, or the server changed nothing
+    """
+    issue = normalize_issue(_put(endpoint, changes))
+    log_merged(endpoint, issue)
+    not_applied = changes.not_applied(issue)
+    if len(not_applied) == len(changes.inputs):
+        raise not_applied_error(endpoint.context, tuple(not_applied))
+    if not_applied:
+        endpoint.api.http.log.warning(f"The server accepted the request, but did not change: {', '.join(not_applied)}")
+    if changes.comment and not _post_comment(endpoint, changes.comment):
+        not_applied.append("comment")
+    return UpdatedIssue(issue, not_applied)
 
 
-def _is_applied(name: str, requested: Any, reported: Any) -> bool:
-    if name == "status":
-        return bool(_REPORTED_STATUS.get(requested, requested) == reported)
-    if name != "assignedTo":
-        return bool(requested == reported)
-    if not requested or not isinstance(reported, dict):
-        # The server reports an assignee exactly if one was requested.
-        return not requested and not reported
-    kind = "team" if str(requested).startswith(("team:", "#")) else "user"
-    return bool(reported.get("type") == kind)
+def _put(endpoint: IssueEndpoint, changes: IssueChanges) -> Record:
+    advice = update_failure_advice("resolvedInNextRelease" if "inNextRelease" in changes.inputs else changes.status)
+    endpoint.context = endpoint.context._replace(failure_advice=advice)
+    try:
+        return endpoint.put(changes.body)
+    except ServerFailed:
+        if changes.status != "resolvedInNextRelease":
+            raise
+        # Sentry fails with 500 in a project without releases. For this equivalent body, it reports the reason.
+        return endpoint.put({**changes.body, "status": "resolved", "statusDetails": {"inNextRelease": True}})
+
+
+def _post_comment(endpoint: IssueEndpoint, text: str) -> bool:
+    """Post a comment.
+
+    :returns: whether it was posted; if not, the reason is logged
+    """
+    try:
+        post_comment(endpoint, text)
+    except PluginException as failure:
+        reason = f"{failure.cause} {failure.assistance}"
+        endpoint.api.http.log.warning(f"The issue was changed, but the comment was not posted: {reason}")
+        return False
+    return True
 
 
 def log_merged(endpoint: IssueEndpoint, issue: Record) -> None:
-    """Log that the ID is that of an issue that was merged into another one, on which Sentry acts instead."""
+    """Log a warning if the issue was merged into another one, which Sentry uses instead."""
     reference = endpoint.reference
-    if not reference.is_short_id and is_other_issue(reference.issue_id, issue):
+    if is_merged(reference, issue):
         endpoint.api.http.log.warning(
             f"Issue {reference.issue_id} was merged into issue {sanitize(str(issue['id']))}, which is used instead"
         )
-
-
-def issue_endpoint(api: API, issue_id: str, organization_slug: str, is_write: bool = False) -> IssueEndpoint:
-    """The endpoint of the issue that a user named.
-
-    :param organization_slug: "" if unknown
-    :param is_write: the operation changes the issue
-    :raises InvalidInput: the issue_id or the slug is invalid, or names an issue of another server
-    """
-    try:
-        reference = IssueReference.parse(issue_id, organization_slug)
-    except InvalidURL as error:
-        raise invalid_input(
-            f"The issue_id is invalid: {error}.",
-            "Set the issue's numeric ID (the id of an issue of List Project Issues), its short ID together with the "
-            "organization_slug, such as PUMP-STATION-1K or acme/PUMP-STATION-1K, or its permalink, such as "
-            "https://acme.sentry.io/issues/123/.",
-        ) from None
-    if organization_slug:
-        check_slugs(organization_slug=organization_slug)
-    _check_server(api, reference, must_match=is_write and not organization_slug)
-    where = f" of organization {sanitize(reference.organization)}" if reference.organization else ""
-    scope = WRITE_SCOPE if is_write else READ_SCOPE
-    context = ErrorContext(f"issue {reference.issue_id}{where}", scope, issue_advice())
-    return IssueEndpoint(api, reference, context)
-
-
-def _check_server(api: API, reference: IssueReference, must_match: bool) -> None:
-    if reference.is_same_service(api.server):
-        return
-    problem = f"The permalink is of {reference.host}, but the connection's server is {api.server.host}"
-    if must_match:
-        raise invalid_input(
-            f"{problem}. Nothing was changed.",
-            "The same number is another issue there. Use a connection to the server of the permalink, or set the "
-            "organization_slug to confirm that the issue is on the connection's server.",
-        )
-    api.http.log.warning(f"{problem}: using issue {reference.issue_id} of {api.server.host}")
-
-
-def check_slugs(**slugs: str) -> None:
-    """Check that slugs can be segments of a path.
-
-    :param slugs: by the name of the input
-    :raises InvalidInput: one cannot
-    """
-    for name, slug in slugs.items():
-        try:
-            quote_segment(slug)
-        except InvalidURL as error:
-            raise invalid_input(
-                f"The {name} is invalid: {error}.",
-                "The slug is in the URL of Sentry's pages, as in "
-                "https://sentry.io/organizations/<organization_slug>/projects/<project_slug>/.",
-            ) from None

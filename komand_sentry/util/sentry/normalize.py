@@ -26,9 +26,13 @@ def _by_snake_case(names: str) -> dict[str, str]:
 _ISSUE_KEYS = _by_snake_case(
     "shortId statusDetails issueType issueCategory priorityLockedAt userCount firstSeen lastSeen numComments "
     "assignedTo isUnhandled isPublic shareId isBookmarked isSubscribed subscriptionDetails hasSeen matchingEventId "
-    "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered"
+    "matchingEventEnvironment seerFixabilityScore seerAutofixLastTriggered seenBy firstRelease lastRelease "
+    "userReportCount"
 )
-_EVENT_KEYS = _by_snake_case("eventID groupID projectID dateCreated dateReceived groupingConfig crashFile")
+_EVENT_KEYS = _by_snake_case(
+    "eventID groupID projectID dateCreated dateReceived groupingConfig crashFile userReport nextEventID "
+    "previousEventID"
+)
 
 
 def record_id(record: Record, key: str) -> str | None:
@@ -65,6 +69,24 @@ def normalize_event(record: Record) -> Record:
     if isinstance(record.get("tags"), list):
         record["tags"] = [_normalize_tag(tag) for tag in record["tags"]]
     return record
+
+
+def normalize_comment(record: Record) -> Record:
+    """A comment as the plugin returns it. Sentry's is an activity of the type note."""
+    actor = _normalize_actor(record.get("user"))
+    user = pick(actor, "type", "id", "name", "email") if isinstance(actor, dict) else None
+    return {**pick(record, "id", "dateCreated"), "text": text_of(record), "user": user}
+
+
+def text_of(comment: Record) -> Any:
+    """The text of a comment as Sentry sends it."""
+    data = comment.get("data")
+    return data.get("text") if isinstance(data, dict) else None
+
+
+def pick(record: Record, *keys: str) -> Record:
+    """The part of a record that the plugin returns."""
+    return {key: record[key] for key in keys if key in record}
 
 
 def _rename_keys(record: Record, names: dict[str, str]) -> None:

@@ -42,9 +42,10 @@ class Page(NamedTuple):
 
     :param next_cursor: None on the last page
     :param is_end_known: the server says whether there is a next page
-    :param length: number of records that the server sent, if some were removed since
+    :param length: number of records that the server sent, those included that were removed from `records` since
     :param size: in bytes
     :param values: number of JSON values
+    :param hits: number of records of all pages, 0 if the server does not say. Sentry counts up to 1000
     """
 
     records: list[Record]
@@ -53,6 +54,7 @@ class Page(NamedTuple):
     length: int = 0
     size: int = 0
     values: int = 0
+    hits: int = 0
 
 
 class Position(Protocol):
@@ -64,7 +66,7 @@ class Position(Protocol):
 
     @property
     def continues_window(self) -> bool:
-        """Whether a record that was listed in the same window before shows that another one was skipped."""
+        """Whether the page continues a window, in which a repeated record means that another one was skipped."""
 
     def params(self, now: datetime) -> Params:
         """The query parameters of the page."""
@@ -73,7 +75,7 @@ class Position(Protocol):
         """Whether a previous step returned the record."""
 
     def next(self, page: Page, records: list[Record], has_surplus: bool) -> Self | None:
-        """The position after the last of the collected records; None at the end, or if it cannot be named.
+        """The position after the last of the collected records; None at the end, or if no cursor expresses it.
 
         :param records: all that were collected so far, those of the page included
         :param has_surplus: the page has records that exceed the limit, and were not collected
@@ -283,6 +285,12 @@ class RecordCollector:
         return RecordList(self.records, truncated, cursor, self.warning)
 
 
+def check_range(page_range: PageRange) -> None:
+    """:raises InvalidInput: the limit is invalid"""
+    if page_range.limit < 0:
+        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")
+
+
 def read_list(
     fetch: Callable[[Params], Page], spec: ListSpec, page_range: PageRange, context: ErrorContext, http: RetryingClient
 ) -> RecordList:
@@ -293,8 +301,7 @@ def read_list(
     :param fetch: requests one page, given the query parameters for its size and its position
     :raises PluginException: the limit is invalid, or the first page failed
     """
-    if page_range.limit < 0:
-        raise invalid_input("The limit is negative.", "Set a positive limit, or 0 for all records.")
+    check_range(page_range)
     collector = RecordCollector(spec, page_range)
     while collector.position is not None and not collector.is_full:
         if limit := _limit_reached(collector, http):

@@ -7,19 +7,28 @@ from komand_sentry.util.errors.factory import ErrorContext
 from komand_sentry.util.http.messages import Params
 from komand_sentry.util.http.urls import is_segment
 from komand_sentry.util.sentry.api import API, Path
-from komand_sentry.util.sentry.normalize import Record
-from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, read_list
+from komand_sentry.util.sentry.normalize import Record, pick
+from komand_sentry.util.sentry.organizations import OrganizationList, organization_path
+from komand_sentry.util.sentry.pagination import ListSpec, Page, PageRange, RecordList, read_list
+from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
 
-# The first page has up to 100. A token that sees more is rare, and each organization may cost one request.
-MAX_ORGANIZATIONS = 20
-# Each costs a request in the search for an issue.
-MAX_LISTED = 300
+# The connection test may send a request for each of them. Few tokens can access more.
+MAX_CHECKED_ORGANIZATIONS = 20
+# The search for an issue sends a request for each organization.
+MAX_SEARCHED_ORGANIZATIONS = 300
+_KEYS = ("id", "slug", "name", "platform", "status", "isMember", "hasAccess", "dateCreated", "firstEvent")
+
+
+def normalize_project(record: Record) -> Record:
+    """A project as the plugin returns it, without its settings, features and statistics."""
+    return pick(record, *_KEYS)
 
 
 def _unchanged(record: Record) -> Record:
     return record
 
 
+PROJECTS = OrganizationList("projects", ORGANIZATION_SCOPE, ListSpec("id", "per_page", normalize_project))
 ORGANIZATIONS = ListSpec("slug", "per_page", _unchanged)
 
 
@@ -28,6 +37,14 @@ class Projects:
     """https://docs.sentry.io/api/projects/ and https://docs.sentry.io/api/organizations/"""
 
     api: API
+
+    def list_for_organization(self, organization_slug: str, query: str, page_range: PageRange) -> RecordList:
+        """`GET /organizations/{organization}/projects/`
+
+        :param query: a text that the name or the slug contains, "" for all projects
+        :raises PluginException: see OrganizationList.read
+        """
+        return PROJECTS.read(self.api, organization_slug, query, page_range)
 
     def organization_slugs(self) -> tuple[str, ...]:
         """The slugs of the organizations, empty if the token may not list them. `GET /organizations/`
@@ -46,7 +63,7 @@ class Projects:
         def fetch(params: Params) -> Page:
             return self.api.get_page(("organizations",), context, params)
 
-        organizations = read_list(fetch, ORGANIZATIONS, PageRange(MAX_LISTED), context, self.api.http)
+        organizations = read_list(fetch, ORGANIZATIONS, PageRange(MAX_SEARCHED_ORGANIZATIONS), context, self.api.http)
         return self._usable(organizations.records), not organizations.truncated
 
     def names(self) -> tuple[str, ...] | None:
@@ -63,9 +80,9 @@ class Projects:
         # Sentry SaaS lists only the projects of one region there.
         names: list[str] = []
         is_allowed = projects is not None
-        for slug in self.organization_slugs()[:MAX_ORGANIZATIONS]:
+        for slug in self.organization_slugs()[:MAX_CHECKED_ORGANIZATIONS]:
             try:
-                found = self._list(("organizations", slug, "projects"))
+                found = self._list(organization_path(slug, "projects"))
             except ConnectionFailed:
                 self.api.http.log.warning(f"Not all projects are listed: those of {slug} could not be read in time")
                 break

@@ -53,6 +53,11 @@ class Server(NamedTuple):
         """Whether it is Sentry SaaS."""
         return is_saas_host(self.host)
 
+    def is_same_service(self, host: str) -> bool:
+        """Whether a host is that of the server, or both are of Sentry SaaS."""
+        host = host.rstrip(".")
+        return host == self.host.rstrip(".") or (is_saas_host(host) and self.is_saas)
+
     @property
     def is_plain_http(self) -> bool:
         """Whether requests cross a network without TLS."""
