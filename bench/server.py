@@ -68,7 +68,8 @@ class Site:
 
 
 def _link(direction: str, start: int, has_results: bool) -> str:
-    cursor = f"0:{start}:{int(direction == 'previous')}"
+    # Not an offset cursor (0:100:0), at which the plugin continues by time, because this server ignores times.
+    cursor = f"1785585600000:{start}:{int(direction == 'previous')}"
     results = str(has_results).lower()
     return f'<http://127.0.0.1/?cursor={cursor}>; rel="{direction}"; results="{results}"; cursor="{cursor}"'
 
