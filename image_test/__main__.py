@@ -39,7 +39,7 @@ except OSError as error:
     print(error.strerror)
 """
 ON_STDIN = ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue", "get_event")
-MAX_SIZE = 20 * 2**20
+MAX_SIZE = 4 * 2**20
 STARTS = 5
 
 
