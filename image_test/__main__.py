@@ -82,7 +82,7 @@ def is_expected(name: str, output: Json) -> bool:
         "search_issues": lambda: [issue["title"] for issue in output["issues"]] == [title],
         "get_issue": lambda: title in output["summary"],
         "get_event": lambda: output["details"]["message"] == title,
-        "list_tag_values": lambda: [value["value"] for value in output["values"]] == ["pumps@1.4.0"],
+        "list_tag_values": lambda: [value["value"] for value in output["values"]] == ["north"],
         "list_projects": lambda: "pump-station" in [project["slug"] for project in output["projects"]],
         "list_members": lambda: "admin@example.com" in [member["email"] for member in output["members"]],
         "list_teams": lambda: "ops" in [team["slug"] for team in output["teams"]],

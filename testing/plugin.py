@@ -22,7 +22,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 START_SECONDS = 30
 STEP_SECONDS = 300
 
-MERGE_ACTION = "merge_issues"
+# Their messages name a second issue. It remains after the merge, so that it can be deleted.
+SECOND_ISSUE_ACTIONS = ("merge_issues", "delete_issues")
 SAMPLE_ORDER = (
     "connection_test",
     "submit_event",
@@ -39,8 +40,7 @@ SAMPLE_ORDER = (
     "list_comments",
     "update_issues",
     "update_issue",
-    MERGE_ACTION,
-    "delete_issues",
+    *SECOND_ISSUE_ACTIONS,
 )
 
 Json = dict[str, Any]
@@ -59,7 +59,7 @@ def connection_test_message(connection: Json) -> Json:
 def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
     """The messages of tests/, in an order in which they can run, for a server.
 
-    That of MERGE_ACTION needs a second issue, which the message of `another_event` creates.
+    Those of SECOND_ISSUE_ACTIONS need a second issue, which the message of `another_event` creates.
 
     :param env: URL, tokens and DSNs, like `Sandbox.env`
     """
@@ -84,7 +84,7 @@ def sample_steps(env: Mapping[str, str]) -> Iterator[tuple[str, Json]]:
     """The names and messages of all steps that run the messages of tests/ on a new server."""
     messages = sample_messages(env)
     for name, message in messages.items():
-        if name == MERGE_ACTION:
+        if name == SECOND_ISSUE_ACTIONS[0]:
             yield "submit_event", another_event(messages)
         yield name, message
 

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from sandbox import Sandbox
-from testing.plugin import ENVIRONMENT, LOCAL, MERGE_ACTION, Json, another_event, sample_messages
+from testing.plugin import ENVIRONMENT, LOCAL, SECOND_ISSUE_ACTIONS, Json, another_event, sample_messages
 
 WIDTH = 110
 
@@ -51,7 +51,7 @@ def main() -> int:
         if name not in ("connection_test", "submit_event"):
             # The other messages need the issue of this event.
             run_message("submit_event", messages["submit_event"])
-        if name == MERGE_ACTION:
+        if name in SECOND_ISSUE_ACTIONS:
             run_message("submit_event", another_event(messages))
         print(f"Input (tests/{name}.json):\n{pretty(messages[name]['body'].get('input', {}))}\n")
         started = time.monotonic()
