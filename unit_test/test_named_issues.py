@@ -150,6 +150,8 @@ class TestEventOfTheProject(unittest.TestCase):
         for found, expected in (
             ({"eventId": event_id, "event": {"projectID": "2"}}, True),
             ({"groupId": "5"}, True),
+            ({"eventId": "4711", "event": {"eventID": event_id, "projectID": "2"}}, True),
+            ({"eventId": "4711", "event": {"eventID": "b" * 32, "projectID": "2"}}, False),
             ({"eventId": "b" * 32}, False),
             ({"eventId": event_id, "event": {"projectID": "3"}}, False),
         ):

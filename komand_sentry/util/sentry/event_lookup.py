@@ -54,10 +54,16 @@ def find_issue(api: API, organization_slug: str, event_id: str, project_id: str)
 
 
 def is_event_of(found: Record, event_id: str, project_id: str) -> bool:
-    """Whether the event that the server found is the submitted one, as far as it says so."""
+    """Whether the event that the server found is the submitted one, as far as it says so.
+
+    Sentry 9 has the number of its database as `eventId`, and the event ID only in `event`.
+    """
     event = found.get("event")
-    project = event.get("projectID") if isinstance(event, dict) else None
-    return found.get("eventId") in (None, event_id) and project in (None, "", project_id)
+    event = event if isinstance(event, dict) else {}
+    project = event.get("projectID")
+    reported = [str(value) for value in (found.get("eventId"), event.get("eventID")) if value]
+    is_same_id = all(value == event_id for value in reported if len(value) == len(event_id))
+    return is_same_id and project in (None, "", project_id)
 
 
 @dataclass
