@@ -14,7 +14,7 @@ from komand_sentry.util.sentry.organizations import organization_path
 from komand_sentry.util.sentry.pagination import ListSpec, PageRange
 from komand_sentry.util.sentry.scopes import ORGANIZATION_SCOPE
 
-_TEAMS = ListSpec("id", "per_page", lambda record: record)
+_TEAMS = ListSpec("id", "per_page")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}")
 
 

@@ -225,6 +225,14 @@ def concerns_all(failure: PluginException) -> bool:
     return isinstance(failure, (ConnectionFailed, RateLimited, Unauthorized))
 
 
+def ends_changes(failure: PluginException) -> bool:
+    """Whether a failed change shows that all others would fail in the same way.
+
+    The issue could be read, so a refusal means that the token may not make such a change at all.
+    """
+    return concerns_all(failure) or isinstance(failure, Forbidden)
+
+
 def is_uncertain(failure: PluginException) -> bool:
     """Whether the server may have made a change although it failed."""
     return isinstance(failure, (ConnectionFailed, ServerFailed, UnexpectedResponse))
@@ -359,7 +367,7 @@ class _UpdateRun:
         if self.api.http.budget.is_overdue and not self.end_reason:
             self.end_reason = "The step reached its time limit. Run it again to update the remaining issues."
         if issue.endpoint is None or self.end_reason:
-            return _result(issue, self.changes, error=_error(issue.failure) if issue.failure else _NOT_ATTEMPTED)
+            return _result(issue, self.changes, error=error_text(issue.failure) if issue.failure else _NOT_ATTEMPTED)
         try:
             updated = apply_changes(issue.endpoint, self.changes)
         except PluginException as failure:
@@ -379,18 +387,17 @@ class _UpdateRun:
 
         :raises PluginException: the failure concerns all issues, and none was changed before
         """
-        # The issue could be read, so a refusal means that the token may not change issues at all.
-        if concerns_all(failure) or isinstance(failure, Forbidden):
+        if ends_changes(failure):
             if not self.changed:
                 raise with_doubt(failure, "The server may have made the change.")
             self.end_reason = f"{failure.cause} {failure.assistance}"
         doubt = " The server may have made the change." if is_uncertain(failure) else ""
-        return _result(issue, self.changes, error=f"{_error(failure)}{doubt}")
+        return _result(issue, self.changes, error=f"{error_text(failure)}{doubt}")
 
 
 def _preview(issue: ResolvedIssue, changes: IssueChanges) -> Record:
     if issue.failure:
-        return _result(issue, changes, error=_error(issue.failure))
+        return _result(issue, changes, error=error_text(issue.failure))
     return _result(issue, changes, after=changes.preview())
 
 
@@ -413,6 +420,6 @@ def _result(
     }
 
 
-def _error(failure: PluginException) -> str:
+def error_text(failure: PluginException) -> str:
     """Why an issue was not changed, with the message of the server."""
     return f"{failure.cause} {failure.data or ''}".strip()

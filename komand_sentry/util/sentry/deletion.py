@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import Forbidden
 from komand_sentry.util.errors.factory import invalid_input
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.urls import InvalidURL
 from komand_sentry.util.sentry.api import API
 from komand_sentry.util.sentry.bulk import (
     ResolvedIssue,
-    concerns_all,
+    ends_changes,
+    error_text,
     is_uncertain,
     resolve_issues,
     unique_ids,
@@ -65,7 +65,7 @@ class Deletion:
             if self.api.http.budget.is_overdue and not rest_error:
                 rest_error = "Not deleted, because the time limit of the step is reached."
             failure = None if rest_error else self._delete(issue, ids)
-            if failure and not issue.failure and ends_deletion(failure):
+            if failure and not issue.failure and ends_changes(failure):
                 if not deleted:
                     raise with_doubt(failure, "The server may have deleted the issue.")
                 rest_error = f"Not deleted, because an earlier deletion failed: {failure.cause}"
@@ -118,17 +118,12 @@ def _id_in(issue_id: str) -> str:
         return ""
 
 
-def ends_deletion(failure: PluginException) -> bool:
-    """Whether a failed deletion shows that all others would fail in the same way, a missing scope included."""
-    return concerns_all(failure) or isinstance(failure, Forbidden)
-
-
 def deletion_record(issue: ResolvedIssue, failure: PluginException | None, rest_error: str) -> Record:
     """What happened to an issue.
 
     :param rest_error: why it was not attempted, if there is no failure
     """
-    error = f"{failure.cause} {failure.data or ''}".strip() if failure else rest_error
+    error = error_text(failure) if failure else rest_error
     if failure and is_uncertain(failure):
         error += " The server may have deleted the issue."
     names = {name: issue.record.get(name) for name in ("shortId", "title", "permalink")}

@@ -37,7 +37,7 @@ _ALL_PROJECTS = "-1"
 _NO_ISSUE = "0"
 # What a server that lacks the search responds with. Sentry 9 has the route, but fails on it in several ways.
 _MAY_BE_UNSUPPORTED = (BadRequest, Forbidden, ServerFailed, RouteMissing, HTMLResponse)
-_PROJECTS = ListSpec("id", "per_page", lambda record: record)
+_PROJECTS = ListSpec("id", "per_page")
 
 
 class IssueSearch(NamedTuple):

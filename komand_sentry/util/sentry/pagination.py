@@ -114,6 +114,11 @@ class PageCursor(NamedTuple):
         return None if page.next_cursor is None or has_surplus else PageCursor(page.next_cursor)
 
 
+def unchanged(record: Record) -> Record:
+    """The normalization of records that no output contains."""
+    return record
+
+
 class ListSpec(NamedTuple):
     """How an endpoint lists records.
 
@@ -125,7 +130,7 @@ class ListSpec(NamedTuple):
 
     id_key: str
     size_param: str
-    normalize: Callable[[Record], Record]
+    normalize: Callable[[Record], Record] = unchanged
     parse_position: Callable[[str], Position] = PageCursor.parse
 
 

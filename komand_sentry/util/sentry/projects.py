@@ -24,12 +24,8 @@ def normalize_project(record: Record) -> Record:
     return pick(record, *_KEYS)
 
 
-def _unchanged(record: Record) -> Record:
-    return record
-
-
 PROJECTS = OrganizationList("projects", ORGANIZATION_SCOPE, ListSpec("id", "per_page", normalize_project))
-ORGANIZATIONS = ListSpec("slug", "per_page", _unchanged)
+ORGANIZATIONS = ListSpec("slug", "per_page")
 
 
 @dataclass(frozen=True)
