@@ -3,8 +3,8 @@ from setuptools import setup, find_packages
 
 setup(
     name="sentry-rapid7-plugin",
-    version="2.1.0",
-    description="Sentry is an error tracking tool that helps developers monitor and fix crashes in real time. This plugin submits events, searches, summarizes and updates issues, and reads their events, tags and comments",
+    version="2.2.0",
+    description="Sentry is an error tracking tool that helps developers monitor and fix crashes in real time. This plugin submits events, searches, summarizes and updates issues, and reads their events, tags and comments. Its triggers start workflows for new issues and events",
     author="rapid7",
     author_email="",
     url="",

@@ -142,13 +142,13 @@ class TestContract(unittest.TestCase):
         self.assertEqual((token["type"], token["required"], "default" in token), ("credential_token", True, False))
 
     def test_plugin_attributes(self) -> None:
-        expected: Json = {"name": "sentry", "vendor": "rapid7", "support": "community", "version": "2.1.0"}
+        expected: Json = {"name": "sentry", "vendor": "rapid7", "support": "community", "version": "2.2.0"}
         expected |= {"connection_version": 2, "cloud_ready": False}
         self.assertEqual({key: self.spec[key] for key in expected}, expected)
         sdk = {key: value for key, value in self.spec["sdk"].items() if key != "custom_cmd"}
         self.assertEqual(sdk, {"type": "slim", "version": "6.6.0", "user": "nobody"})
         self.assertEqual(
-            [line.split(" - ")[0] for line in self.spec["version_history"]], ["2.1.0", "2.0.0", "1.0.1", "1.0.0"]
+            [line.split(" - ")[0] for line in self.spec["version_history"]], ["2.2.0", "2.1.0", "2.0.0", "1.0.1", "1.0.0"]
         )
 
     def test_examples_are_valid_and_keep_every_value(self) -> None:

@@ -42,7 +42,7 @@ from komand_sentry.util.sentry.server import Server
 MIN_TOKEN_LENGTH = 16
 # Longer than the URLs that servers accept.
 MAX_PARAM_LENGTH = 64 * 1024
-USER_AGENT = "insightconnect-sentry/2.1.0"
+USER_AGENT = "insightconnect-sentry/2.2.0"
 
 # The segments of an endpoint's path below /api/0/.
 Path = tuple[str, ...]
