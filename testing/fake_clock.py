@@ -13,12 +13,14 @@ class FakeClock:
         # The real time, since servers refuse events with an old timestamp.
         self.start = datetime.now(UTC)
         self.slept: list[float] = []
+        self._total = 0.0
 
     def now(self) -> datetime:
         return self.start + timedelta(seconds=self.monotonic())
 
     def monotonic(self) -> float:
-        return sum(self.slept)
+        return self._total
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self._total += seconds

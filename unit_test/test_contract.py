@@ -148,7 +148,8 @@ class TestContract(unittest.TestCase):
         sdk = {key: value for key, value in self.spec["sdk"].items() if key != "custom_cmd"}
         self.assertEqual(sdk, {"type": "slim", "version": "6.6.0", "user": "nobody"})
         self.assertEqual(
-            [line.split(" - ")[0] for line in self.spec["version_history"]], ["2.2.0", "2.1.0", "2.0.0", "1.0.1", "1.0.0"]
+            [line.split(" - ")[0] for line in self.spec["version_history"]],
+            ["2.2.0", "2.1.0", "2.0.0", "1.0.1", "1.0.0"],
         )
 
     def test_examples_are_valid_and_keep_every_value(self) -> None:

@@ -1,14 +1,62 @@
-"""End interrupted work as a failed step: the runtime reports any other interruption as a success without an output."""
+"""End interrupted work: a trigger stops, a step fails. The runtime would report an interrupted step as a success."""
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
+from typing import Any, Self
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 
 class _Terminated(SystemExit):
     """SIGTERM was received."""
+
+
+class Termination:
+    """A context that SIGTERM or SIGINT ends, without an error. For work that goes on until it is stopped.
+
+    Only the main thread can handle signals. Elsewhere, the context does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._is_deferring = False
+        self._is_pending = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        return isinstance(error, _Terminated)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """A context that completes before the signal ends the work."""
+        self._is_deferring = True
+        try:
+            yield
+        finally:
+            self._is_deferring = False
+        if self._is_pending:
+            raise _Terminated(0)
+
+    def _handle(self, number: int, _: object) -> None:
+        if self._is_deferring:
+            self._is_pending = True
+            return
+        # A second signal must not interrupt the error handling of the first.
+        for handled in self._previous:
+            signal.signal(handled, signal.SIG_IGN)
+        raise _Terminated(128 + number)
 
 
 class Interruptible:

@@ -30,7 +30,7 @@ _TYPE_NAMES = {
 }
 
 
-class _StepInput(insightconnect_plugin_runtime.Input):
+class StepInput(insightconnect_plugin_runtime.Input):
     """Leaves the validation to parse_inputs, which removes blank inputs first and explains what is invalid."""
 
     def validate(self, parameters: Any) -> None:
@@ -40,7 +40,7 @@ class _StepInput(insightconnect_plugin_runtime.Input):
         """Do nothing."""
 
 
-class _StepOutput(insightconnect_plugin_runtime.Output):
+class StepOutput(insightconnect_plugin_runtime.Output):
     """Skips the runtime's validation: outputs are coerced to the schema, and validating 10,000 issues takes 1.8 s."""
 
     def validate(self, parameters: Any) -> None:
@@ -60,7 +60,7 @@ class SentryAction(insightconnect_plugin_runtime.Action):
 
     def __init__(self, name: str, description: str, input: Any, output: Any) -> None:
         super().__init__(
-            name=name, description=description, input=_StepInput(input.schema), output=_StepOutput(output.schema)
+            name=name, description=description, input=StepInput(input.schema), output=StepOutput(output.schema)
         )
 
 

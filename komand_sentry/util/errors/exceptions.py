@@ -12,12 +12,26 @@ class InvalidInput(PluginException):
     """An input of the step or of the connection is invalid, or does not identify one object. Nothing was changed."""
 
 
+class SearchUnsupported(InvalidInput):
+    """The server cannot search the issues of an organization."""
+
+
 class ConnectionFailed(PluginException):
-    """No complete response was received."""
+    """No complete response was received.
+
+    `next_delay` is the seconds to wait before the next attempt, None if unknown.
+    """
+
+    next_delay: float | None = None
 
 
 class ResponseError(APIException):
-    """The response is not the expected one. `status_code` is its HTTP status."""
+    """The response is not the expected one. `status_code` is its HTTP status.
+
+    `next_delay` is the seconds to wait before the next attempt, None if unknown.
+    """
+
+    next_delay: float | None = None
 
 
 class BadRequest(ResponseError):

@@ -15,6 +15,7 @@ from komand_sentry.util.errors.exceptions import (
     PaginationFailed,
     ResponseError,
     RouteMissing,
+    SearchUnsupported,
     ServerFailed,
     Unauthorized,
     UnexpectedResponse,
@@ -59,11 +60,13 @@ def invalid_input(cause: str, assistance: str) -> InvalidInput:
 
 def transport_error(host: str, failure: TransportError) -> ConnectionFailed:
     """No complete response was received from a host."""
-    return ConnectionFailed(
+    error = ConnectionFailed(
         cause=failure.kind.describe(host),
         assistance=messages.TRANSPORT_ASSISTANCE[failure.kind] + _retry_summary(failure.stats),
         data=sanitize(failure.reason),
     )
+    error.next_delay = failure.stats.next_delay
+    return error
 
 
 def response_error(
@@ -115,12 +118,14 @@ def _response_error(
         "fields": f" because of {join_truncated(refused)}" if refused else "",
         "code": sanitize(quote(_error_code(response), secrets)),
     }
-    return _error_type(response)(
+    error = _error_type(response)(
         cause=explanation.cause.format_map(fields),
         assistance=explanation.assistance.format_map(fields) + _retry_summary(response.stats),
         data=message_and_location(response, secrets),
         status_code=response.status,
     )
+    error.next_delay = response.stats.next_delay
+    return error
 
 
 def _server_fields(address: str, is_saas: bool) -> dict[str, str]:
@@ -275,11 +280,11 @@ def short_ids_unsupported(short_id: str) -> InvalidInput:
     )
 
 
-def search_unsupported() -> InvalidInput:
+def search_unsupported() -> SearchUnsupported:
     """A search in an organization on a server that has none."""
-    return invalid_input(
-        "The server cannot search the issues of an organization. Sentry 9, for example, cannot.",
-        "Use List Project Issues for each project, or update the server to Sentry 10 or later.",
+    return SearchUnsupported(
+        cause="The server cannot search the issues of an organization. Sentry 9, for example, cannot.",
+        assistance="Use List Project Issues for each project, or update the server to Sentry 10 or later.",
     )
 
 

@@ -66,10 +66,10 @@ class Transport:
     Honors HTTPS_PROXY, HTTP_PROXY, NO_PROXY and REQUESTS_CA_BUNDLE. Returns redirects instead of following them. Keeps
     no cookies: the response to one step must not change the requests of the next one.
 
-    :param ssl_verify: verify the TLS certificates of servers
+    :param ssl_verify: verify the TLS certificates of servers; a path: with the CA bundle there
     """
 
-    def __init__(self, ssl_verify: bool = True) -> None:
+    def __init__(self, ssl_verify: bool | str = True) -> None:
         self._ssl_verify = ssl_verify
         self._session = _Session()
         self._settings: dict[str, Any] = {}

@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from komand_sentry.util.errors.redaction import RedactingLogger
 from komand_sentry.util.http.client import RetryingClient
@@ -21,7 +22,7 @@ from komand_sentry.util.sentry.issues import Issues
 from komand_sentry.util.sentry.members import Members
 from komand_sentry.util.sentry.merging import Merging
 from komand_sentry.util.sentry.projects import Projects
-from komand_sentry.util.sentry.rate_limits import server_retry_delay
+from komand_sentry.util.sentry.rate_limits import response_time, server_retry_delay
 from komand_sentry.util.sentry.server import Server
 from komand_sentry.util.sentry.tags import Tags
 from komand_sentry.util.sentry.teams import Teams
@@ -103,6 +104,13 @@ class SentryClient:
         """Ingestion: submit an event, and find its issue."""
         budget = self._budget()
         return Ingest(self._api(budget), lambda secrets: self._http(budget, secrets))
+
+    def server_time(self) -> datetime:
+        """The time by the clock of the server, or by that of this machine if the server does not say. `GET /api/0/`
+
+        :raises ConnectionFailed: no complete response was received
+        """
+        return response_time(self._api().send("GET", ())) or self.clock.now()
 
     def check_connection(self) -> ConnectionReport:
         """Test the connection, in MAX_TEST_SECONDS at most.

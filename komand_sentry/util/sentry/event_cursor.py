@@ -14,13 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from komand_sentry.util.http.messages import Params
-from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.normalize import Record, parse_time
 from komand_sentry.util.sentry.pagination import PAGE_SIZE, Page, PageCursor
 
 # Sentry searches this period if none is given, and refuses an `end` without a `start`.
 _PERIOD = timedelta(days=90)
 _SECOND = timedelta(seconds=1)
-_MIN_YEAR, _MAX_YEAR = 1971, 9000
 _OFFSET_CURSOR = re.compile(r"0:[0-9]+:0")
 _TIME_CURSOR = re.compile(
     r"before:(?P<end>[0-9T:-]{19})Z(?:;known=(?P<known>[0-9a-f,]*))?(?:;cursor=(?P<cursor>[^;]*))?"
@@ -49,7 +48,7 @@ class EventCursor(NamedTuple):
     def parse(cls, text: str) -> "EventCursor":
         """Parse the `cursor` of a step."""
         match = _TIME_CURSOR.fullmatch(text)
-        end = match and _parse_time(match["end"])
+        end = match and parse_time(match["end"])
         if not match or not end:
             return cls(PageCursor.parse(text).cursor)
         return cls(match["cursor"] or "", end, tuple(filter(None, (match["known"] or "").split(","))))
@@ -117,19 +116,8 @@ class EventCursor(NamedTuple):
 
 def second_of(event: Record) -> datetime | None:
     """The time of an event in whole seconds, None if it has none."""
-    moment = _parse_time(event.get("dateCreated"))
+    moment = parse_time(event.get("dateCreated"))
     return moment and moment.replace(microsecond=0)
-
-
-def _parse_time(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    # Arithmetic with times near the limits of datetime overflows.
-    if not moment or not _MIN_YEAR <= moment.year <= _MAX_YEAR:
-        return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def _iso(moment: datetime) -> str:

@@ -130,6 +130,16 @@ class Issues:
             event = {}
         return IssueWithEvent(issue, event)
 
+    def activity(self, issue_id: str, organization_slug: str) -> list[Record]:
+        """The latest activities of an issue, such as changes of its status, from the issue's details.
+
+        :param issue_id: a number, a permalink or a short ID
+        :param organization_slug: "" if unknown
+        :raises PluginException: see API.get_object, the issue_id is invalid, or there is no such issue
+        """
+        found = issue_endpoint(self.api, issue_id, organization_slug).get().get("activity")
+        return [activity for activity in found if isinstance(activity, dict)] if isinstance(found, list) else []
+
     def update(self, issue_id: str, organization_slug: str, changes: IssueChanges) -> UpdatedIssue:
         """`PUT /organizations/{organization}/issues/{ID}/` or `PUT /issues/{ID}/`
 

@@ -6,6 +6,7 @@ matter of null or of type are left to the coercion to the output schema (coerce.
 
 import html
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 Record = dict[str, Any]
@@ -15,6 +16,7 @@ _ANCHOR = re.compile(r"<a(?=\s)(?P<attributes>[^<>]*)>", re.I)
 _HREF = re.compile(r"""(?<![\w-])href\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s"']+))""", re.I)
 _ANCHOR_END = re.compile(r"</a\s*>", re.I)
 _TAG = re.compile(r"<[^<>]*>")
+_MIN_YEAR, _MAX_YEAR = 1971, 9000
 _CAPITALS = re.compile(r"(?<=[a-z])[A-Z]+")
 
 
@@ -82,6 +84,18 @@ def text_of(comment: Record) -> Any:
     """The text of a comment as Sentry sends it."""
     data = comment.get("data")
     return data.get("text") if isinstance(data, dict) else None
+
+
+def parse_time(text: object) -> datetime | None:
+    """A time of a record in UTC, None if it is not one."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    # Arithmetic with times near the limits of datetime overflows.
+    if not moment or not _MIN_YEAR <= moment.year <= _MAX_YEAR:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
 
 
 def pick(record: Record, *keys: str) -> Record:

@@ -139,10 +139,12 @@ class PageRange(NamedTuple):
 
     :param limit: maximum number of records, 0 for all
     :param cursor: where to start, "" for the beginning
+    :param ends_after: the list ends after the page whose last record, normalized, satisfies this
     """
 
     limit: int = 0
     cursor: str = ""
+    ends_after: Callable[[Record], bool] | None = None
 
 
 class RecordList(NamedTuple):
@@ -196,6 +198,7 @@ class RecordCollector:
     def __init__(self, spec: ListSpec, page_range: PageRange) -> None:
         self._spec = spec
         self._limit = page_range.limit
+        self._ends_after = page_range.ends_after
         self.records: list[Record] = []
         self.position: Position | None = spec.parse_position(page_range.cursor)
         self.pages = 0
@@ -208,6 +211,7 @@ class RecordCollector:
         self._bytes = 0
         self._values = 0
         self._has_surplus = False
+        self.has_ended = False
 
     @property
     def is_full(self) -> bool:
@@ -253,6 +257,7 @@ class RecordCollector:
             self.warn(
                 "The server did not say whether there are more records (a proxy may have removed the Link header)."
             )
+        self.has_ended = bool(self._ends_after and page.records and self._ends_after(page.records[-1]))
         self._check_progress()
 
     def _add_record(self, record: Record, position: Position) -> bool:
@@ -272,7 +277,7 @@ class RecordCollector:
         return True
 
     def _check_progress(self) -> None:
-        if self.is_full or not self.position:
+        if self.is_full or self.has_ended or not self.position:
             return
         if self.position in self._seen_positions:
             raise PaginationError("the server names a page that was already read")
@@ -308,7 +313,7 @@ def read_list(
     """
     check_range(page_range)
     collector = RecordCollector(spec, page_range)
-    while collector.position is not None and not collector.is_full:
+    while collector.position is not None and not (collector.is_full or collector.has_ended):
         if limit := _limit_reached(collector, http):
             http.log.info(f"Stopped at the {limit}. Pass next_cursor to the next step to continue.")
             break

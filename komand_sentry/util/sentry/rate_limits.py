@@ -34,12 +34,17 @@ def server_retry_delay(response: Response, now: datetime, jitter: float = 0.0) -
 
 def _server_time(response: Response, now: datetime) -> datetime:
     """The time by the clock of the server, from which it computes the times in its headers; `now` if unknown."""
+    date = response_time(response)
+    return date if date and abs(date - now) <= _MAX_CLOCK_DIFFERENCE else now
+
+
+def response_time(response: Response) -> datetime | None:
+    """The time of a response by the clock of the server, None if unknown."""
     try:
         date = parsedate_to_datetime(response.header("date"))
     except (ValueError, TypeError, OverflowError, IndexError):
-        return now
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return date if abs(date - now) <= _MAX_CLOCK_DIFFERENCE else now
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _ingestion_limit(header: str) -> float | None:

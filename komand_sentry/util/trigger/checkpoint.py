@@ -1,0 +1,152 @@
+"""What a trigger remembers of the records of a list, and which records it sends next. Without I/O.
+
+Sentry's lists are not logs. A record becomes visible some time after its own time, records can have the same time, and
+a page can repeat records. So every poll reads the list again from `floor`, which is some time before the latest record,
+and the IDs of all records since then are remembered. Only the clock of the server counts.
+
+Times are integers, in microseconds since 1970.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
+
+SECOND = 1_000_000
+# How late a record can become visible without being missed, if there are not more than MAX_SEEN records in this time.
+OVERLAP = 3600 * SECOND
+# Bounds the state, and how many known records a poll reads again.
+MAX_SEEN = 1_000
+# Records that are sent before the state is reduced to MAX_SEEN again.
+MAX_BATCH = 1_000
+
+
+class Candidate(NamedTuple):
+    """A record that a poll found.
+
+    :param time: of the record, in the time of the server
+    :param number: increases with each new record of the server; 0 if unknown
+    :param issue_id: the number of its issue
+    :param reason: why it is sent, such as `new`
+    """
+
+    id: str
+    time: int
+    number: int = 0
+    issue_id: str = ""
+    reason: str = ""
+
+
+class InvalidState(Exception):
+    """A stored checkpoint is damaged, or from another version."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The progress of a trigger in one list.
+
+    :param time: the time of the latest record that was sent, at most the time of the server
+    :param floor: the records since this time are new unless they are in `seen`
+    :param seen: the times of the records since `floor` by ID. Never changed in place
+    :param highest: the highest number of a record. A record with a higher one is new, whatever its time is: Sentry
+        takes the time of an issue from its first event, which an application can send days later
+    :param listed: the time up to which the list was read; for lists that are ordered by another time than `time`
+    """
+
+    time: int
+    floor: int
+    seen: dict[str, int] = field(default_factory=dict)
+    highest: int = 0
+    listed: int = 0
+
+    @classmethod
+    def start(cls, existing: Iterable[Candidate], now: int, lookback: int = 0, overlap: int = OVERLAP) -> Self:
+        """The checkpoint of a trigger that runs for the first time.
+
+        :param existing: the records that exist, as far as the list was read
+        :param now: the time of the server
+        :param lookback: records of this time before now are sent, although they exist
+        """
+        start = now - lookback
+        known = [candidate for candidate in existing if not lookback or candidate.time < start]
+        seen = {candidate.id: candidate.time for candidate in known}
+        return cls(start, start - overlap, seen, max((candidate.number for candidate in known), default=0), start)
+
+    def is_new(self, candidate: Candidate) -> bool:
+        """Whether a record was neither sent nor there before the trigger started."""
+        if candidate.id in self.seen:
+            return False
+        return candidate.time >= self.floor or (0 < self.highest < candidate.number)
+
+    def after(self, candidate: Candidate, now: int) -> "Checkpoint":
+        """The checkpoint after a record was sent.
+
+        :param now: the time of the server. A record from the future must not hide those until then
+        """
+        time = max(self.time, min(candidate.time, now))
+        return replace(self, time=time, seen={**self.seen, candidate.id: candidate.time})
+
+    def reduced(self, batch: Sequence[Candidate], rest: Sequence[Candidate], overlap: int = OVERLAP) -> "Checkpoint":
+        """The checkpoint after all records of a batch were sent, without what is no longer necessary.
+
+        :param rest: the new records that were not sent yet. They stay new
+        """
+        waiting = [candidate.time for candidate in rest if candidate.time >= self.floor]
+        if len(waiting) < len(rest):
+            # Some of the rest are new because of their number only, so `highest` must not pass them.
+            return self
+        latest = sorted(self.seen.values(), reverse=True)[:MAX_SEEN]
+        floor = max(self.time - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
+        floor = max(self.floor, min([floor, *waiting]))
+        seen = {key: time for key, time in self.seen.items() if time >= floor}
+        highest = max(self.highest, 0, *(candidate.number for candidate in batch))
+        return replace(self, floor=floor, seen=seen, highest=highest)
+
+    def as_json(self) -> dict[str, Any]:
+        """The checkpoint as a JSON object."""
+        return {name: getattr(self, name) for name in ("time", "floor", "seen", "highest", "listed")}
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Parse what `as_json` returned.
+
+        :raises InvalidState: it is not that
+        """
+        names = ("time", "floor", "highest", "listed")
+        if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in names):
+            raise InvalidState("a checkpoint is incomplete")
+        seen = value.get("seen")
+        if not isinstance(seen, dict) or not all(map(_is_number, seen.values())):
+            raise InvalidState("the seen records are incomplete")
+        return cls(value["time"], value["floor"], seen, value["highest"], value["listed"])
+
+
+class Decision(NamedTuple):
+    """What a trigger does next.
+
+    :param batch: the records to send, in this order: oldest first
+    :param rest: the new records after these
+    :param checkpoint: after all records of the batch were sent
+    """
+
+    batch: tuple[Candidate, ...]
+    rest: tuple[Candidate, ...]
+    checkpoint: Checkpoint
+
+
+def decide(candidates: Iterable[Candidate], checkpoint: Checkpoint, now: int, overlap: int = OVERLAP) -> Decision:
+    """Decide which records to send.
+
+    :param candidates: what a poll found, in any order, with repeats
+    :param now: the time of the server
+    """
+    new = {candidate.id: candidate for candidate in candidates if checkpoint.is_new(candidate)}
+    ordered = sorted(new.values(), key=lambda candidate: (candidate.time, candidate.number, candidate.id))
+    batch, rest = tuple(ordered[:MAX_BATCH]), tuple(ordered[MAX_BATCH:])
+    after = checkpoint
+    for candidate in batch:
+        after = after.after(candidate, now)
+    return Decision(batch, rest, after.reduced(batch, rest, overlap))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
