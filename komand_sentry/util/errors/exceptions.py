@@ -16,22 +16,23 @@ class SearchUnsupported(InvalidInput):
     """The server cannot search the issues of an organization."""
 
 
-class ConnectionFailed(PluginException):
-    """No complete response was received.
+class _Failure:
+    """What a trigger needs of a failed request.
 
-    `next_delay` is the seconds to wait before the next attempt, None if unknown.
+    `next_delay` is the seconds to wait before the next attempt, None if unknown. `advice` is the assistance without
+    what it says about the retries of a step, "" if that is nothing.
     """
 
     next_delay: float | None = None
+    advice = ""
 
 
-class ResponseError(APIException):
-    """The response is not the expected one. `status_code` is its HTTP status.
+class ConnectionFailed(_Failure, PluginException):
+    """No complete response was received."""
 
-    `next_delay` is the seconds to wait before the next attempt, None if unknown.
-    """
 
-    next_delay: float | None = None
+class ResponseError(_Failure, APIException):
+    """The response is not the expected one. `status_code` is its HTTP status."""
 
 
 class BadRequest(ResponseError):

@@ -60,12 +60,13 @@ def invalid_input(cause: str, assistance: str) -> InvalidInput:
 
 def transport_error(host: str, failure: TransportError) -> ConnectionFailed:
     """No complete response was received from a host."""
+    advice = messages.TRANSPORT_ASSISTANCE[failure.kind]
     error = ConnectionFailed(
         cause=failure.kind.describe(host),
-        assistance=messages.TRANSPORT_ASSISTANCE[failure.kind] + _retry_summary(failure.stats),
+        assistance=advice + _retry_summary(failure.stats),
         data=sanitize(failure.reason),
     )
-    error.next_delay = failure.stats.next_delay
+    error.advice, error.next_delay = advice, failure.stats.next_delay
     return error
 
 
@@ -118,13 +119,14 @@ def _response_error(
         "fields": f" because of {join_truncated(refused)}" if refused else "",
         "code": sanitize(quote(_error_code(response), secrets)),
     }
+    advice = explanation.assistance.format_map(fields)
     error = _error_type(response)(
         cause=explanation.cause.format_map(fields),
-        assistance=explanation.assistance.format_map(fields) + _retry_summary(response.stats),
+        assistance=advice + _retry_summary(response.stats),
         data=message_and_location(response, secrets),
         status_code=response.status,
     )
-    error.next_delay = response.stats.next_delay
+    error.advice, error.next_delay = advice, response.stats.next_delay
     return error
 
 

@@ -139,6 +139,7 @@ class PollLoop:
     def __post_init__(self) -> None:
         self._watched = [_Watched(source, self.host.load_checkpoint(source.name)) for source in self.sources]
         self._failure_log = FailureLog(self.log, self.clock)
+        self._started = self.clock.monotonic()
 
     def run(self) -> None:
         """Poll until the runtime or a signal stops the trigger. A failed poll does not."""
@@ -192,7 +193,9 @@ class PollLoop:
 
     def _start(self, source: Source, now: int) -> Checkpoint:
         """The checkpoint of the first poll."""
-        lookback = self.lookback * SECOND
+        # If the first polls fail, the trigger starts at the time of the first one nevertheless.
+        waited = self.clock.monotonic() - self._started if self._failures else 0.0
+        lookback = round((self.lookback + waited) * SECOND)
         if source.starts_with_existing:
             existing = source.read(Checkpoint.start((), now, lookback, source.overlap))
             checkpoint = Checkpoint.start(existing, now, lookback, source.overlap)
@@ -270,7 +273,7 @@ class PollLoop:
 def _explain(failure: Exception) -> str:
     """A failure as text, without secrets: exceptions of other types could quote a request."""
     if isinstance(failure, PluginException):
-        return f"{failure.cause} {failure.assistance}"
+        return f"{failure.cause} {getattr(failure, 'advice', '') or failure.assistance}"
     if isinstance(failure, NotAccepted):
         return f"The orchestrator did not accept the message: {failure}"
     if isinstance(failure, OSError):

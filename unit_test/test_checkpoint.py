@@ -1,0 +1,165 @@
+"""Each record is sent exactly once: the decision of a trigger, for any order of arrival, repeats, ties and restarts."""
+
+import json
+import unittest
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from komand_sentry.util.trigger import checkpoint as module
+from komand_sentry.util.trigger.checkpoint import OVERLAP, SECOND, Candidate, Checkpoint, InvalidState, decide
+
+from .conftest import many
+
+NOW = 1_800_000_000 * SECOND
+
+
+def record(number: int, seconds: float = 0) -> Candidate:
+    return Candidate(str(number), NOW + round(seconds * SECOND), number)
+
+
+def ids(candidates: Sequence[Candidate]) -> list[str]:
+    return [candidate.id for candidate in candidates]
+
+
+class TestDecide(unittest.TestCase):
+    def test_new_records_are_sent_oldest_first(self) -> None:
+        start = Checkpoint.start([record(1, -5)], NOW)
+        found = [record(4, 9), record(3, 7), record(2, 7), record(1, -5)]
+        decision = decide(found, start, NOW + 10 * SECOND)
+        self.assertEqual(ids(decision.batch), ["2", "3", "4"])
+        self.assertEqual(decide(found, decision.checkpoint, NOW + 70 * SECOND).batch, ())
+
+    def test_existing_records_are_not_sent_without_lookback(self) -> None:
+        # The second is from this second, which the server's Date header rounds down.
+        existing = [record(1, -90), record(2, 0.9)]
+        self.assertEqual(decide(existing, Checkpoint.start(existing, NOW), NOW).batch, ())
+
+    def test_lookback_sends_the_existing_records_since_then(self) -> None:
+        existing = [record(1, -90), record(2, -60), record(3, -1)]
+        start = Checkpoint.start(existing, NOW, 60 * SECOND)
+        self.assertEqual(ids(decide(existing, start, NOW).batch), ["2", "3"])
+
+    def test_a_record_that_becomes_visible_within_the_overlap_is_sent(self) -> None:
+        after = decide([record(2, 100)], Checkpoint.start([record(1)], NOW), NOW + 100 * SECOND).checkpoint
+        late = record(3, 100 - OVERLAP / SECOND)
+        self.assertEqual(ids(decide([record(2, 100), late], after, NOW).batch), ["3"])
+
+    def test_an_issue_whose_first_event_is_days_old_is_new_by_its_number(self) -> None:
+        start = Checkpoint.start([record(1, -7 * 86400), record(2, -5)], NOW)
+        found = [record(1, -7 * 86400), record(3, -3 * 86400)]
+        decision = decide(found, start, NOW)
+        self.assertEqual(ids(decision.batch), ["3"])
+        self.assertEqual(decide(found, decision.checkpoint, NOW).batch, ())
+
+    def test_old_records_without_numbers_are_not_sent(self) -> None:
+        start = Checkpoint.start([Candidate("a", NOW)], NOW)
+        self.assertEqual(decide([Candidate("b", NOW - 2 * OVERLAP)], start, NOW).batch, ())
+
+    def test_a_record_from_the_future_hides_no_other(self) -> None:
+        future = record(2, 10 * OVERLAP / SECOND)
+        after = decide([future], Checkpoint.start([], NOW), NOW).checkpoint
+        decision = decide([future, record(3, 60)], after, NOW + 60 * SECOND)
+        self.assertEqual(ids(decision.batch), ["3"])
+
+    def test_the_state_is_bounded(self) -> None:
+        checkpoint = Checkpoint.start([], NOW)
+        for number in range(1, 20_001, 500):
+            found = [record(number + offset, number + offset) for offset in range(500)]
+            checkpoint = decide(found, checkpoint, NOW + 30_000 * SECOND).checkpoint
+            self.assertLessEqual(len(checkpoint.seen), module.MAX_SEEN)
+        self.assertLess(len(json.dumps(checkpoint.as_json())), 40_000)
+
+
+class TestStored(unittest.TestCase):
+    def test_a_stored_checkpoint_is_the_same(self) -> None:
+        checkpoint = decide([record(2, 3)], Checkpoint.start([record(1)], NOW), NOW).checkpoint
+        self.assertEqual(Checkpoint.parse(json.loads(json.dumps(checkpoint.as_json()))), checkpoint)
+
+    def test_a_damaged_checkpoint_is_refused(self) -> None:
+        valid = Checkpoint.start([record(1)], NOW).as_json()
+        damaged: tuple[Any, ...] = (
+            [],
+            None,
+            {},
+            {**valid, "time": "1"},
+            {**valid, "seen": [1]},
+            {**valid, "seen": {"1": None}},
+        )
+        for value in (*damaged, {**valid, "floor": True}, {**valid, "highest": 1.5}):
+            with self.subTest(value), self.assertRaises(InvalidState):
+                Checkpoint.parse(value)
+
+
+# The seconds of records, each of which becomes visible in one of some polls.
+times = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=25)
+# After how many sends of a poll the process is killed; None for never.
+kills = st.lists(st.none() | st.integers(0, 4), min_size=5, max_size=5)
+
+
+class TestExactlyOnce(unittest.TestCase):
+    """A simulation: records appear, each poll reads the list, and the process can be killed after any send."""
+
+    @many
+    @given(times, kills, st.randoms(use_true_random=False))
+    def test_any_order_of_arrival(self, times: list[tuple[int, int]], kills: list[int | None], random: object) -> None:
+        self.simulate([(seconds, poll) for seconds, poll in times], kills, random)
+
+    @many
+    @given(st.lists(st.integers(0, 12), max_size=25), kills, st.randoms(use_true_random=False))
+    def test_ties_and_small_batches(self, times: list[int], kills: list[int | None], random: object) -> None:
+        # With so small limits, the overlap ends early. So the records become visible in the order of their times.
+        times = sorted(times)
+        arrivals = [(seconds, place * 5 // len(times)) for place, seconds in enumerate(times)]
+        with mock.patch.object(module, "MAX_SEEN", 3), mock.patch.object(module, "MAX_BATCH", 4):
+            self.simulate(arrivals, kills, random, in_order=True)
+
+    def simulate(
+        self, arrivals: list[tuple[int, int]], kills: list[int | None], random: object, in_order: bool = False
+    ) -> None:
+        shuffle = random.shuffle  # type: ignore[attr-defined]
+        arrivals = sorted(arrivals, key=lambda arrival: arrival[1])
+        records = [(record(number, seconds), poll) for number, (seconds, poll) in enumerate(arrivals, start=10)]
+        stored = json.dumps(Checkpoint.start([record(1, -9)], NOW).as_json())
+        sent: list[Candidate] = []
+        for poll, kill in enumerate([*kills, None]):
+            visible = [found for found, first in records if first <= poll] + [record(1, -9)]
+            # A page can repeat records, and it can end anywhere before the checkpoint.
+            visible += visible[:3]
+            shuffle(visible)
+            stored = self.poll(visible, stored, kill, sent)
+        counts = Counter(ids(sent))
+        self.assertEqual(counts, Counter(ids([found for found, _ in records])))
+        if in_order:
+            self.assertEqual([found.time for found in sent], sorted(found.time for found in sent))
+
+    def poll(self, visible: list[Candidate], stored: str, kill: int | None, sent: list[Candidate]) -> str:
+        """Poll until nothing is new, or until the process is killed.
+
+        :param kill: the number of records that are sent before that
+        :returns: the stored checkpoint
+        """
+        left = len(visible) + 1 if kill is None else kill
+        while True:
+            checkpoint = Checkpoint.parse(json.loads(stored))
+            found = [candidate for candidate in visible if candidate.time >= checkpoint.floor]
+            decision = decide(found, checkpoint, NOW + 3600 * SECOND)
+            for candidate in decision.batch:
+                if not left:
+                    return stored
+                left -= 1
+                sent.append(candidate)
+                checkpoint = checkpoint.after(candidate, NOW + 3600 * SECOND)
+                stored = json.dumps(checkpoint.as_json())
+            self.assertEqual(decision.checkpoint, checkpoint.reduced(decision.batch, decision.rest))
+            stored = json.dumps(decision.checkpoint.as_json())
+            if not decision.rest:
+                return stored
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,214 @@
+"""The trigger New Event against the sandbox, and against servers that are older or show their records late."""
+
+import json
+import time
+import unittest
+from typing import Any
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.triggers import NewEvent
+from sandbox import Sandbox
+from testing.plugin import Json
+from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
+from testing.support import connection_to, run_action
+
+from .step_case import found
+from .trigger_case import TriggerCase
+
+
+class TestNewEvent(TriggerCase):
+    sandbox: Sandbox
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.sandbox = cls.enterClassContext(Sandbox())
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.actions = connection_to(self.sandbox.base, self.sandbox.env["TOKEN"], self.clock)
+        self.tag = self.id().rpartition(".")[2]
+
+    def submit(self, title: str, **event: Any) -> str:
+        event = {"message": title, "fingerprint": [self.tag, title], "tags": {"test": self.tag}, **event}
+        event = {"timestamp": time.time(), **event}
+        inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": event}
+        event_id: str = run_action("submit_event", self.actions, inputs)["id"]
+        self.submitted.append(event_id)
+        return event_id
+
+    def issue_id(self, title: str) -> str:
+        slugs = {"organization_slug": "acme", "project_slug": "pump-station"}
+        query = f'test:{self.tag} "{title}"'
+        issue_id: str = run_action("list_project_issues", self.actions, {**slugs, "query": query})["issues"][0]["id"]
+        return issue_id
+
+    def watch(self, *actions: Any, **params: Any) -> list[str]:
+        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
+        # What the actions submit is what is expected.
+        self.submitted: list[str] = getattr(self, "submitted", [])
+        return self.run_trigger("new_event", {"organization_slug": "acme", **params}, *actions, url=url, token=token)
+
+    @property
+    def sent(self) -> list[str]:
+        return [output["event"]["eventID"] for output in self.orchestrator.outputs]
+
+    def test_the_events_of_an_issue(self) -> None:
+        self.submitted = []
+        self.submit("Pump P-2 stopped")
+        self.submitted.clear()
+        issue_id = self.issue_id("Pump P-2 stopped")
+
+        def submit() -> None:
+            for _ in range(3):
+                self.submit("Pump P-2 stopped")
+            self.submit("Another issue")
+            self.submitted.pop()
+
+        self.watch(submit, lambda: self.submit("Pump P-2 stopped"), str, issue_id=issue_id)
+        self.assertEqual(sorted(self.sent), sorted(self.submitted))
+        output = self.orchestrator.outputs[0]
+        self.assertEqual((output["issue_id"], output["details"]["message"]), (issue_id, "Pump P-2 stopped"))
+        self.assertIn("**Pump P-2 stopped**", output["summary"])
+
+    def test_the_events_of_a_project_by_query(self) -> None:
+        def submit() -> None:
+            for title in ("First", "Second", "First"):
+                self.submit(title, level="fatal")
+            self.submit("Not fatal", level="info")
+            self.submitted.pop()
+
+        query = f"test:{self.tag} level:fatal"
+        self.submitted = []
+        self.submit("First", level="fatal")
+        self.submitted.clear()
+        self.watch(submit, str, lambda: self.submit("Second", level="fatal"), project_slug="pump-station", query=query)
+        self.assertEqual(sorted(self.sent), sorted(self.submitted))
+        self.assertEqual(len(self.sent), 4)
+
+    def test_a_restart_and_hundreds_of_events_of_a_few_seconds(self) -> None:
+        self.submitted = []
+        self.submit("Burst")
+        self.submitted.clear()
+        issue_id = self.issue_id("Burst")
+        self.watch(str, issue_id=issue_id)
+        now = time.time()
+        for number in range(240):
+            self.submit("Burst", timestamp=now + number / 80)
+        self.watch(str, issue_id=issue_id)
+        self.watch(str, issue_id=issue_id)
+        self.assertEqual(sorted(self.sent), sorted(self.submitted))
+        times = [output["event"]["dateCreated"] for output in self.orchestrator.outputs]
+        self.assertEqual(times, sorted(times))
+
+    def test_an_environment(self) -> None:
+        self.submitted = []
+        self.submit("Pump", environment="production")
+        issue_id = self.issue_id("Pump")
+
+        def submit() -> None:
+            self.submit("Pump", environment="staging")
+            self.submitted.clear()
+            self.submit("Pump", environment="production")
+
+        self.watch(submit, issue_id=issue_id, environment="production")
+        self.assertEqual(self.sent, self.submitted)
+
+    def test_an_unchanged_issue_costs_no_request_after_some_minutes(self) -> None:
+        self.submitted = []
+        self.submit("Quiet")
+        query = f"test:{self.tag}"
+        self.sandbox.requests.clear()
+        self.watch(*[str] * 10, project_slug="pump-station", query=query)
+        reads = [request for request in self.sandbox.requests if request.path.endswith("/events/")]
+        # The first poll reads it twice, to record what exists.
+        self.assertIn(len(reads), (6, 7, 8))
+        self.watch(lambda: self.submit("Quiet"), project_slug="pump-station", query=query)
+        self.assertEqual(self.sent, self.submitted[1:])
+
+
+class TestInvalidInputs(unittest.TestCase):
+    def test_they_are_refused_at_the_start(self) -> None:
+        of_both = {"issue_id": "1", "project_slug": "p"}
+        inputs: tuple[tuple[Json, str], ...] = (
+            ({}, "Neither issue_id nor project_slug is set"),
+            (of_both, "Both issue_id and project_slug are set"),
+            ({"issue_id": "1", "query": "level:fatal"}, "query is set together with issue_id"),
+            ({"issue_id": "1", "interval": 5}, "interval is out of range"),
+        )
+        for params, problem in inputs:
+            with self.subTest(params), self.assertRaises(PluginException) as raised:
+                trigger = NewEvent()
+                trigger.connection = connection_to("http://127.0.0.1:9")
+                trigger.run({"organization_slug": "acme", **params})
+            self.assertIn(problem, str(raised.exception.cause))
+
+
+ROOT = ("GET", "/api/0/", Answer(body=b"{}"))
+EVENTS = ("GET", "/api/0/organizations/acme/issues/5/events/")
+ISSUE = ("GET", "/api/0/organizations/acme/issues/5/")
+FIRST, SECOND = "a" * 32, "b" * 32
+
+
+def event(event_id: str, moment: float) -> Json:
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return {"eventID": event_id, "groupID": "5", "dateCreated": created}
+
+
+class TestServers(TriggerCase):
+    def watch(self, server: ScriptedServer, *actions: Any) -> list[str]:
+        return self.run_trigger("new_event", {"organization_slug": "acme", "issue_id": "5"}, *actions, url=server.base)
+
+    def test_an_event_that_becomes_visible_late(self) -> None:
+        now = time.time()
+        old, late, new = event("c" * 32, now - 100), event(FIRST, now - 50), event(SECOND, now + 30)
+        script = (
+            ROOT,
+            (*EVENTS, found([old])),
+            (*EVENTS, found([old])),
+            (*EVENTS, found([new, old])),
+            (*ISSUE, found({"id": "5"})),
+            ("GET", f"{EVENTS[1]}{SECOND}/", found(new)),
+            (*EVENTS, found([new, late, old])),
+            (*ISSUE, found({"id": "5"})),
+            ("GET", f"{EVENTS[1]}{FIRST}/", found(late)),
+            (*EVENTS, found([new, late, old])),
+        )
+        with ScriptedServer(*script) as server:
+            self.watch(server, str, str, str)
+        self.assertEqual([output["event"]["eventID"] for output in self.orchestrator.outputs], [SECOND, FIRST])
+
+    def test_an_event_that_no_longer_exists(self) -> None:
+        new = event(FIRST, time.time() + 5)
+        gone = Answer(404, json.dumps({"detail": "Event not found"}).encode())
+        script = (
+            ROOT,
+            (*EVENTS, found([])),
+            (*ISSUE, found({"id": "5"})),
+            (*EVENTS, found([])),
+            (*ISSUE, found({"id": "5"})),
+            (*EVENTS, found([new])),
+            (*ISSUE, found({"id": "5"})),
+            ("GET", f"{EVENTS[1]}{FIRST}/", gone),
+            (*EVENTS, found([new])),
+        )
+        with ScriptedServer(*script) as server:
+            log = self.watch(server, str, str)
+        self.assertEqual(self.orchestrator.messages, [])
+        self.assertIn("no longer exists", "\n".join(log))
+
+    def test_an_incomplete_list_sends_nothing(self) -> None:
+        now = time.time()
+        page = [event(f"{number:032x}", now + 40) for number in range(100)]
+        # 100 records and no Link header: there could be more.
+        cut = Answer(body=json.dumps(page).encode())
+        script = (ROOT, (*EVENTS, found([event(FIRST, now)])), (*EVENTS, found([event(FIRST, now)])), (*EVENTS, cut))
+        with ScriptedServer(*script) as server:
+            log = self.watch(server, str)
+        self.assertEqual(self.orchestrator.messages, [])
+        self.assertIn("The poll failed, and nothing was skipped", "\n".join(log))
+        self.assertEqual(LAST_PAGE.keys(), {"Link"})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,282 @@
+"""The trigger New Issue against the sandbox, and against servers that fail or lack what Sentry has."""
+
+import json
+import os
+import time
+import unittest
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.triggers import NewIssue
+from sandbox import Sandbox
+from testing.fake_clock import FakeClock
+from testing.plugin import Json
+from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
+from testing.support import connection_to, run_action
+
+from .trigger_case import TriggerCase
+
+
+class NewIssueCase(TriggerCase):
+    sandbox: Sandbox
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.sandbox = cls.enterClassContext(Sandbox())
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.actions = connection_to(self.sandbox.base, self.sandbox.env["TOKEN"], self.clock)
+        # Only issues of this test match.
+        self.tag = self.id().rpartition(".")[2]
+
+    def submit(self, title: str, **event: Any) -> None:
+        event = {"message": title, "fingerprint": [self.tag, title], "tags": {"test": self.tag}, **event}
+        event = {"timestamp": time.time(), **event}
+        run_action("submit_event", self.actions, {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": event})
+
+    def update(self, title: str, **changes: Any) -> None:
+        run_action("update_issue", self.actions, {"issue_id": self.issue(title)["id"], **changes})
+
+    def issue(self, title: str) -> Json:
+        slugs = {"organization_slug": "acme", "project_slug": "pump-station"}
+        query = f'test:{self.tag} "{title}"'
+        issues = run_action("list_project_issues", self.actions, {**slugs, "query": query})["issues"]
+        self.assertEqual(len(issues), 1)
+        issue: Json = issues[0]
+        return issue
+
+    def watch(self, *actions: Any, **params: Any) -> list[str]:
+        params = {"organization_slug": "acme", "query": f"test:{self.tag}", **params}
+        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
+        return self.run_trigger("new_issue", params, *actions, url=url, token=token)
+
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        return [(output["reason"], output["issue"]["title"]) for output in self.orchestrator.outputs]
+
+
+class TestNewIssue(NewIssueCase):
+    def test_each_new_issue_is_sent_once_with_its_summary(self) -> None:
+        self.submit("Old")
+        log = self.watch(lambda: self.submit("Pump P-2 stopped"), lambda: self.submit("Pump P-2 stopped"), str)
+        self.assertEqual(self.sent, [("new", "Pump P-2 stopped")])
+        output = self.orchestrator.outputs[0]
+        self.assertIn("**Pump P-2 stopped**", output["summary"])
+        self.assertEqual(output["issue"]["tags"][0]["key"], "level")
+        self.assertIn("Started without an earlier state: sends records from now on.", log)
+
+    def test_a_restart_sends_what_appeared_meanwhile(self) -> None:
+        self.watch(lambda: self.submit("First"))
+        self.submit("Second")
+        self.watch(str)
+        self.watch(str)
+        self.assertEqual(self.sent, [("new", "First"), ("new", "Second")])
+        self.assertEqual(os.listdir(self.folder / "CACHE_DIR"), ["t-1.json"])
+
+    def test_lookback(self) -> None:
+        self.submit("Too old", timestamp=time.time() - 7200)
+        self.submit("Recent", timestamp=time.time() - 1800)
+        self.watch(str, lookback=3600)
+        self.assertEqual(self.sent, [("new", "Recent")])
+
+    def test_projects_and_environments(self) -> None:
+        def submit() -> None:
+            self.submit("In production", environment="production")
+            self.submit("In staging", environment="staging")
+
+        submit()
+        self.tag += "-2"
+        self.watch(submit, projects=["pump-station"], environments=["production"])
+        self.assertEqual(self.sent, [("new", "In production")])
+
+    def test_what_appears_before_the_first_poll_succeeds_is_sent(self) -> None:
+        # Sentry refuses an environment that has no events yet.
+        log = self.watch(lambda: self.submit("First", environment="future"), environments=["future"])
+        self.assertIn("The poll failed", log[0])
+        self.assertEqual(self.sent, [("new", "First")])
+
+    def test_an_issue_that_was_deleted_meanwhile_is_skipped(self) -> None:
+        def submit_and_delete() -> None:
+            self.submit("Deleted")
+            issue_id = self.issue("Deleted")["id"]
+            deleted.append(issue_id)
+            self.orchestrator.refuse = 1
+
+        def delete() -> None:
+            run_action("delete_issues", self.actions, {"organization_slug": "acme", "issue_ids": deleted, "confirm": 1})
+
+        deleted: list[str] = []
+        log = self.watch(submit_and_delete, delete, lambda: self.submit("Next"))
+        self.assertEqual(self.sent, [("new", "Next")])
+        self.assertIn("Not sent, because it no longer exists", "\n".join(log))
+
+    def test_a_refused_message_is_sent_again(self) -> None:
+        def submit() -> None:
+            self.submit("First")
+            self.submit("Second", timestamp=time.time() + 1)
+            self.orchestrator.refuse = 2
+
+        log = self.watch(submit, str, str, str, str)
+        self.assertEqual(self.sent, [("new", "First"), ("new", "Second")])
+        self.assertIn("The orchestrator did not accept the message", "\n".join(log))
+
+
+class TestChangedIssues(NewIssueCase):
+    def test_a_regression(self) -> None:
+        self.submit("Old")
+        self.watch(
+            lambda: self.update("Old", status="resolved"),
+            lambda: self.submit("Old"),
+            lambda: self.submit("Old"),
+            lambda: self.update("Old", status="resolved"),
+            lambda: self.submit("Old"),
+            events=["regressed"],
+        )
+        self.assertEqual(self.sent, [("regressed", "Old")] * 2)
+
+    def test_an_issue_that_is_reopened_without_a_new_event(self) -> None:
+        self.submit("Old")
+        self.watch(
+            lambda: self.update("Old", status="resolved"),
+            lambda: self.update("Old", status="unresolved"),
+            str,
+            events=["reopened", "regressed"],
+        )
+        self.assertEqual(self.sent, [("reopened", "Old")])
+
+    def test_changes_during_an_outage(self) -> None:
+        self.submit("Old")
+        self.watch(str, events=["new", "regressed"])
+        self.update("Old", status="resolved")
+        FakeClock.sleep(self.clock, 7200)
+        self.submit("Old")
+        # Resolved again, so the change only is in the activity.
+        self.update("Old", status="resolved")
+        self.watch(str, str, events=["new", "regressed"])
+        self.assertEqual(self.sent, [("regressed", "Old")])
+
+    def test_two_changes_between_two_polls(self) -> None:
+        def twice() -> None:
+            for _ in range(2):
+                self.update("Old", status="resolved")
+                self.submit("Old")
+
+        self.submit("Old")
+        self.watch(twice, str, events=["regressed"])
+        self.assertEqual(self.sent, [("regressed", "Old")] * 2)
+
+    def test_earlier_changes_are_not_sent(self) -> None:
+        self.submit("Old")
+        self.update("Old", status="resolved")
+        self.submit("Old")
+        self.sandbox.store.run("UPDATE activity SET created = created - 100")
+        self.watch(lambda: self.submit("Old"), str, events=["regressed", "reopened", "escalating"])
+        self.assertEqual(self.sent, [])
+
+    def test_a_change_is_sent_although_the_first_attempt_failed(self) -> None:
+        def regress() -> None:
+            self.update("Old", status="resolved")
+            self.submit("Old")
+            self.orchestrator.refuse = 1
+
+        self.submit("Old")
+        self.watch(regress, str, str, events=["regressed"])
+        self.assertEqual(self.sent, [("regressed", "Old")])
+
+
+class TestState(NewIssueCase):
+    def test_a_damaged_state_is_a_start_with_a_warning(self) -> None:
+        self.watch(str)
+        valid = json.loads(self.state_file.read_text())
+        damaged = ("", "{", "[]", json.dumps({**valid, "version": 0}), json.dumps({**valid, "checkpoints": {"a": 1}}))
+        for text in (*damaged, json.dumps({**valid, "checkpoints": []}), json.dumps({"version": 1})):
+            with self.subTest(text[:30]):
+                self.state_file.write_text(text)
+                log = self.watch(str)
+                self.assertIn("The state of the earlier run is not used", "\n".join(log))
+                self.assertEqual(json.loads(self.state_file.read_text()).keys(), valid.keys())
+        self.assertEqual(self.sent, [])
+
+    def test_another_query_starts_without_the_state_and_another_interval_does_not(self) -> None:
+        self.watch(str)
+        self.submit("New")
+        log = self.watch(str, query=f"test:{self.tag} level:error")
+        self.assertIn("the connection or the inputs of the trigger changed", "\n".join(log))
+        self.assertEqual(self.sent, [])
+        self.watch(str)
+        self.submit("Newer")
+        self.watch(str, interval=61, lookback=5, events=["new", "regressed"])
+        self.assertEqual(self.sent, [("new", "Newer")])
+
+    def test_without_a_trigger_id_nothing_is_stored(self) -> None:
+        params = {"organization_slug": "acme", "query": f"test:{self.tag}"}
+        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
+        self.trigger_id = None
+        log = self.run_trigger("new_issue", params, lambda: self.submit("New"), url=url, token=token)
+        self.assertIn("no triggerId", log[0])
+        self.assertEqual((self.sent, os.listdir(self.folder / "CACHE_DIR")), ([("new", "New")], []))
+
+    def test_a_trigger_id_cannot_leave_the_cache_folder(self) -> None:
+        self.trigger_id = "../../x"
+        with self.assertRaises(ValueError):
+            self.run_trigger("new_issue", {"organization_slug": "acme"}, url="http://127.0.0.1:9")
+
+
+class TestInvalidInputs(TriggerCase):
+    def test_they_are_refused_at_the_start(self) -> None:
+        inputs: tuple[tuple[Json, str], ...] = (
+            ({}, "organization_slug' is empty or missing"),
+            ({"organization_slug": ".."}, "organization_slug is invalid"),
+            ({"organization_slug": "acme", "interval": 9}, "interval is out of range: 9 seconds"),
+            ({"organization_slug": "acme", "lookback": -1}, "lookback is out of range"),
+            ({"organization_slug": "acme", "lookback": 8_000_000}, "lookback is out of range"),
+            ({"organization_slug": "acme", "events": ["new", "deleted"]}, "unknown values: deleted"),
+        )
+        for params, problem in inputs:
+            with self.subTest(params), self.assertRaises(PluginException) as raised:
+                self.start(params)
+            self.assertIn(problem, str(raised.exception.cause))
+
+    def start(self, params: Json) -> None:
+        trigger = NewIssue()
+        trigger.connection = connection_to("http://127.0.0.1:9")
+        trigger.run(params)
+
+
+PAGE = Answer(body=b"[]", headers=LAST_PAGE)
+SEARCH = ("GET", "/api/0/organizations/acme/issues/")
+TIME = ("GET", "/api/0/", Answer(body=b"{}"))
+
+
+class TestFailures(TriggerCase):
+    def watch(self, server: ScriptedServer, *actions: Any, token: str = "a-token") -> list[str]:
+        return self.run_trigger("new_issue", {"organization_slug": "acme"}, *actions, url=server.base, token=token)
+
+    def test_the_time_is_that_of_the_server(self) -> None:
+        def dated(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(
+                b"HTTP/1.1 200 OK\r\nDate: Sat, 01 Aug 2026 12:00:00 GMT\r\nContent-Length: 2\r\n\r\n{}"
+            )
+
+        with ScriptedServer(("GET", "/api/0/", Answer(play=dated)), (*SEARCH, PAGE), (*SEARCH, PAGE)) as s:
+            self.watch(s)
+        self.assertEqual(json.loads(self.state_file.read_text())["checkpoints"]["new_issues"]["time"], 1785585600000000)
+        self.assertEqual(dict(s.received[1].params)["sort"], "new")
+        self.assertEqual(dict(s.received[1].params)["query"], "")
+
+    def test_a_revoked_token_is_logged_without_the_token(self) -> None:
+        token = "sntryu_" + "0123456789abcdef" * 4
+        refusal = Answer(401, json.dumps({"detail": f"Invalid token {token}"}).encode())
+        with ScriptedServer(("GET", "/api/0/", refusal), *[(*SEARCH, refusal)] * 3) as server:
+            log = self.watch(server, str, str, str, token=token)
+        failures = [line for line in log if "The poll failed" in line]
+        self.assertEqual(len(failures), 1)
+        self.assertIn("did not accept the token", failures[0])
+        self.assertNotIn(token, "\n".join(log))
+
+
+if __name__ == "__main__":
+    unittest.main()

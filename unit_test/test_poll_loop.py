@@ -1,0 +1,350 @@
+"""The loop of a trigger with a source and an orchestrator in memory: failures, backoff, log, stop, and 10,000 polls."""
+
+import json
+import unittest
+from collections.abc import Iterator
+from typing import ClassVar
+from unittest import mock
+
+from insightconnect_plugin_runtime.exceptions import PluginException
+
+from komand_sentry.util.errors.exceptions import NotFound, RateLimited, ServerFailed, Unauthorized, UnexpectedResponse
+from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.trigger import loop as module
+from komand_sentry.util.trigger.checkpoint import MAX_BATCH, OVERLAP, SECOND, Candidate, Checkpoint
+from komand_sentry.util.trigger.dispatcher import NotAccepted
+from komand_sentry.util.trigger.loop import PollLoop
+from testing.fake_clock import FakeClock
+
+INTERVAL = 60
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+class MemorySource:
+    """A list in memory. `failures` are raised by the next reads, `gone` do not exist any more."""
+
+    name: ClassVar[str] = "records"
+    overlap: ClassVar[int] = OVERLAP
+    starts_with_existing: ClassVar[bool] = True
+    listed = 0
+
+    def __init__(self) -> None:
+        self.records: list[Candidate] = []
+        self.failures: list[Exception] = []
+        self.output_failures: list[Exception] = []
+        self.gone: set[str] = set()
+        self.reads = 0
+
+    def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+        self.reads += 1
+        yield from [found for found in self.records if found.time >= checkpoint.floor][:1]
+        if self.failures:
+            raise self.failures.pop(0)
+        yield from [found for found in self.records if found.time >= checkpoint.floor][1:]
+
+    def output(self, candidate: Candidate) -> Record | None:
+        if self.output_failures:
+            raise self.output_failures.pop(0)
+        return None if candidate.id in self.gone else {"id": candidate.id}
+
+    def short_output(self, candidate: Candidate, problem: str) -> Record:
+        return {"id": candidate.id, "problem": problem}
+
+
+class MemoryHost:
+    """The runtime and the orchestrator. `refuse` counts down the messages that are not accepted."""
+
+    def __init__(self) -> None:
+        self.sent: list[Record] = []
+        self.stored: dict[str, str] = {}
+        self.saves = 0
+        self.refuse = 0
+        self.save_failures: list[BaseException] = []
+        self.turns = -1
+
+    @property
+    def run_trigger(self) -> bool:
+        self.turns -= 1
+        return self.turns != 0
+
+    def send_output(self, output: Record) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise NotAccepted("the orchestrator responded with status 503.")
+        self.sent.append(output)
+
+    def load_checkpoint(self, name: str) -> Checkpoint | None:
+        return Checkpoint.parse(json.loads(self.stored[name])) if name in self.stored else None
+
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        self.saves += 1
+        if self.save_failures:
+            raise self.save_failures.pop(0)
+        self.stored[name] = json.dumps(checkpoint.as_json())
+
+    def end_poll(self) -> None:
+        """Keep nothing."""
+
+    @property
+    def ids(self) -> list[str]:
+        return [output["id"] for output in self.sent]
+
+
+class LoopCase(unittest.TestCase):
+    def setUp(self) -> None:
+        self.clock, self.log = FakeClock(), Log()
+        self.source, self.host = MemorySource(), MemoryHost()
+        self.server_offset = 0
+        self.number = 0
+
+    def now(self) -> int:
+        return round(self.clock.now().timestamp() * SECOND) + self.server_offset
+
+    def add(self, count: int = 1, age: float = 0) -> list[str]:
+        """Add records, each a microsecond after the other."""
+        ids = []
+        for _ in range(count):
+            self.number += 1
+            time = self.now() + self.number - round(age * SECOND)
+            self.source.records.append(Candidate(str(self.number), time, self.number, str(self.number), "new"))
+            ids.append(str(self.number))
+        return ids
+
+    def loop(self, lookback: int = 0) -> PollLoop:
+        return PollLoop(self.host, (self.source,), INTERVAL, lookback, self.now, self.clock, self.log)
+
+
+class TestPolls(LoopCase):
+    def test_what_exists_is_not_sent_and_what_is_new_is(self) -> None:
+        self.add(3, age=100)
+        loop = self.loop()
+        self.assertEqual(loop.poll(), INTERVAL)
+        self.assertEqual(self.host.sent, [])
+        new = self.add(3)
+        loop.poll()
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
+
+    def test_lookback_sends_what_exists_since_then(self) -> None:
+        self.add(age=100)
+        recent = self.add(2, age=50)
+        self.loop(lookback=60).poll()
+        self.assertEqual(self.host.ids, recent)
+
+    def test_a_restart_continues(self) -> None:
+        self.loop().poll()
+        new = self.add(3)
+        self.loop().poll()
+        self.loop().poll()
+        self.assertEqual(self.host.ids, new)
+
+    def test_the_clock_of_this_machine_does_not_matter(self) -> None:
+        for offset in (-86400, 86400, 400 * 86400):
+            with self.subTest(offset):
+                self.setUp()
+                self.server_offset = offset * SECOND
+                self.add(2, age=10)
+                self.loop().poll()
+                new = self.add(2)
+                self.loop().poll()
+                self.assertEqual(self.host.ids, new)
+
+    def test_a_backlog_is_sent_in_order_and_in_batches(self) -> None:
+        self.loop().poll()
+        new = self.add(MAX_BATCH * 2 + 5)
+        self.source.records.reverse()
+        self.loop().poll()
+        self.assertEqual(self.host.ids, new)
+        # One save per message, and one per batch.
+        self.assertLessEqual(self.host.saves, len(new) + 5)
+
+    def test_a_huge_backlog_takes_several_polls(self) -> None:
+        self.loop().poll()
+        new = self.add(12)
+        self.source.records.reverse()
+        with mock.patch.object(module, "MAX_WAITING", 3):
+            loop = self.loop()
+            for _ in range(8):
+                loop.poll()
+        self.assertEqual(self.host.ids, new)
+
+    def test_a_record_that_no_longer_exists_is_skipped(self) -> None:
+        self.loop().poll()
+        first, second = self.add(2)
+        self.source.gone.add(first)
+        loop = self.loop()
+        loop.poll()
+        loop.poll()
+        self.assertEqual(self.host.ids, [second])
+        self.assertEqual(len([line for line in self.log.lines if "no longer exists" in line]), 1)
+
+
+class TestFailures(LoopCase):
+    def test_a_failed_read_sends_nothing_and_loses_nothing(self) -> None:
+        self.loop().poll()
+        before = dict(self.host.stored)
+        new = self.add(3)
+        self.source.failures = [ServerFailed(cause="The server failed.", assistance="Wait.", status_code=503)]
+        loop = self.loop()
+        self.assertGreaterEqual(loop.poll(), INTERVAL)
+        self.assertEqual((self.host.sent, self.host.stored), ([], before))
+        self.assertIn("The server failed. Wait. Next poll in 60 s.", self.log.warnings[0])
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertIn("Polling works again.", self.log.lines)
+
+    def test_the_backoff_doubles_up_to_a_limit(self) -> None:
+        self.source.failures = [ServerFailed(cause="c", assistance="a", status_code=503) for _ in range(7)]
+        loop = self.loop()
+        self.assertEqual([loop.poll() for _ in range(8)], [60, 120, 240, 480, 600, 600, 600, 60])
+
+    def test_the_delay_that_the_server_asks_for_is_kept(self) -> None:
+        for asked, expected in ((300.0, 300.0), (10.0, 60.0), (1e9, module.MAX_SERVER_DELAY)):
+            with self.subTest(asked):
+                failure = RateLimited(cause="c", assistance="a", status_code=429)
+                failure.next_delay = asked
+                self.source.failures = [failure]
+                self.assertEqual(self.loop().poll(), expected)
+
+    def test_a_message_that_is_not_accepted_is_sent_again_before_the_next_one(self) -> None:
+        self.loop().poll()
+        new = self.add(3)
+        self.host.refuse = 2
+        loop = self.loop()
+        for _ in range(3):
+            loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertEqual(len(self.log.warnings), 2)
+        self.assertIn("did not accept", self.log.warnings[0])
+
+    def test_a_kill_after_a_send_repeats_this_record_only(self) -> None:
+        self.loop().poll()
+        new = self.add(4)
+        self.host.save_failures = [KeyboardInterrupt()]
+        with self.assertRaises(KeyboardInterrupt):
+            self.loop().poll()
+        self.loop().poll()
+        self.assertEqual(self.host.ids, [new[0], *new])
+
+    def test_a_state_that_cannot_be_stored_stops_nothing(self) -> None:
+        self.loop().poll()
+        new = self.add(3)
+        self.host.save_failures = [OSError(28, "No space left on device"), OSError(28, "No space left on device")]
+        loop = self.loop()
+        for _ in range(4):
+            loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertIn("No space left on device", self.log.warnings[0])
+
+    def test_a_failure_that_only_the_user_can_end_is_logged_once_an_hour(self) -> None:
+        for error_type, status in ((Unauthorized, 401), (NotFound, 404)):
+            with self.subTest(error_type.__name__):
+                self.setUp()
+                loop = self.loop()
+                end = self.clock.monotonic() + 3 * 3600
+                while self.clock.monotonic() < end:
+                    self.source.failures = [error_type(cause="No access.", assistance="a", status_code=status)]
+                    self.clock.sleep(loop.poll())
+                self.assertIn(len(self.log.warnings), (3, 4))
+
+    def test_an_unexpected_error_ends_nothing_and_is_not_quoted(self) -> None:
+        self.loop().poll()
+        new = self.add()
+        self.source.failures = [RuntimeError("a secret")]
+        loop = self.loop()
+        loop.poll()
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertIn("RuntimeError", self.log.warnings[0])
+        self.assertNotIn("a secret", str(self.log.warnings))
+
+    def test_a_record_that_the_server_cannot_show_does_not_block_the_others(self) -> None:
+        failures: tuple[PluginException, ...] = (
+            ServerFailed(cause="It failed.", assistance="a", status_code=500),
+            UnexpectedResponse(cause="It is no JSON.", assistance="a", status_code=200),
+        )
+        for failure in failures:
+            with self.subTest(type(failure).__name__):
+                self.setUp()
+                self.loop().poll()
+                first, second = self.add(2)
+                self.source.output_failures = [failure] * 3
+                loop = self.loop()
+                for _ in range(3):
+                    loop.poll()
+                self.assertEqual(self.host.sent, [{"id": first, "problem": str(failure.cause)}, {"id": second}])
+
+    def test_a_server_that_is_down_shortens_no_message(self) -> None:
+        self.loop().poll()
+        new = self.add()
+        down = ServerFailed(cause="It is down.", assistance="a", status_code=503)
+        self.source.output_failures = [down] * 5
+        loop = self.loop()
+        for _ in range(6):
+            loop.poll()
+        self.assertEqual(self.host.sent, [{"id": new[0]}])
+
+
+class TestRun(LoopCase):
+    def test_the_flag_of_the_runtime_stops_it_within_a_second(self) -> None:
+        self.host.turns = 30
+        started = self.clock.monotonic()
+        self.loop().run()
+        self.assertAlmostEqual(self.clock.monotonic() - started, 29, delta=1)
+        self.assertLessEqual(max(self.clock.slept), 1.0)
+        self.assertIn("stopped", self.log.lines[-1])
+
+    def test_the_flag_stops_it_between_two_messages(self) -> None:
+        self.loop().poll()
+        self.add(5)
+        self.host.turns = 3
+        self.loop().run()
+        self.assertEqual(len(self.host.sent), 2)
+        self.loop().poll()
+        self.assertEqual(len(self.host.sent), 5)
+
+    def test_ten_thousand_polls(self) -> None:
+        loop = self.loop()
+        sizes: list[int] = []
+        for poll in range(10_000):
+            if poll % 10 == 0:
+                self.add()
+                self.source.records = self.source.records[-100:]
+            self.clock.sleep(loop.poll())
+            sizes.append(len(self.host.stored["records"]))
+        self.assertEqual(len(self.host.sent), self.number - 1)
+        self.assertEqual(len(set(self.host.ids)), len(self.host.ids))
+        # A poll without news stores nothing.
+        self.assertLess(self.host.saves, 2 * self.number + 5)
+        self.assertLess(max(sizes), 1000)
+
+
+class TestSeveralSources(LoopCase):
+    def test_each_has_its_own_progress(self) -> None:
+        other = MemorySource()
+        other.name = "others"  # type: ignore[misc]
+        sources = (self.source, other)
+        loop = PollLoop(self.host, sources, INTERVAL, 0, self.now, self.clock, self.log)
+        loop.poll()
+        self.add()
+        other.records = [Candidate("x", self.now(), 0, "x", "regressed")]
+        other.failures = [ServerFailed(cause="c", assistance="a", status_code=503)]
+        loop.poll()
+        loop.poll()
+        loop.poll()
+        self.assertEqual(self.host.ids, ["1", "x"])
+
+
+if __name__ == "__main__":
+    unittest.main()
