@@ -134,7 +134,7 @@ class TestLimits(unittest.TestCase):
 
             def slow_send(*args: Any, **kwargs: Any) -> Any:
                 response = send(*args, **kwargs)
-                clock.slept.append(9.0)
+                clock.sleep(9.0)
                 return response
 
             connection.client.transport.send = slow_send  # type: ignore[method-assign]

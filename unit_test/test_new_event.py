@@ -126,6 +126,17 @@ class TestNewEvent(TriggerCase):
         self.watch(lambda: self.submit("Quiet"), project_slug="pump-station", query=query)
         self.assertEqual(self.sent, self.submitted[1:])
 
+    def test_more_than_a_hundred_events_of_one_second(self) -> None:
+        def burst() -> None:
+            for _ in range(130):
+                self.submit("Burst", timestamp=now)
+
+        # The issue is young: none of its events is older than the state.
+        self.submitted = []
+        now = time.time()
+        self.watch(burst, *[str] * 12, project_slug="pump-station", query=f"test:{self.tag}")
+        self.assertEqual(sorted(self.sent), sorted(self.submitted))
+
 
 class TestInvalidInputs(unittest.TestCase):
     def test_they_are_refused_at_the_start(self) -> None:
@@ -190,12 +201,50 @@ class TestServers(TriggerCase):
             (*EVENTS, found([new])),
             (*ISSUE, found({"id": "5"})),
             ("GET", f"{EVENTS[1]}{FIRST}/", gone),
+            *((*EVENTS, found([new])), (*ISSUE, found({"id": "5"})), ("GET", f"{EVENTS[1]}{FIRST}/", gone)) * 2,
             (*EVENTS, found([new])),
         )
         with ScriptedServer(*script) as server:
-            log = self.watch(server, str, str)
+            log = self.watch(server, str, str, str, str, str)
         self.assertEqual(self.orchestrator.messages, [])
         self.assertIn("no longer exists", "\n".join(log))
+
+    def test_an_event_that_becomes_visible_after_its_count(self) -> None:
+        # The interval is longer than the time after which an unchanged issue is no longer read.
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        row = {"id": "5", "lastSeen": created, "count": "2"}
+        issues = ("GET", "/api/0/organizations/acme/issues/", found([row]))
+        script = (
+            ROOT,
+            ("GET", "/api/0/organizations/acme/issues/", found([])),
+            ("GET", "/api/0/organizations/acme/issues/", found([])),
+            *(issues, (*EVENTS, found([])), ("GET", ISSUE[1], found({"id": "5"}))),
+            *(issues, (*EVENTS, found([event(FIRST, time.time() + 40)])), (*ISSUE, found({"id": "5"}))),
+            ("GET", f"{EVENTS[1]}{FIRST}/", found(event(FIRST, time.time() + 40))),
+        )
+        params = {"organization_slug": "acme", "project_slug": "pump-station", "interval": 600}
+        with ScriptedServer(*script) as server:
+            self.run_trigger("new_event", params, *[str] * 29, url=server.base)
+        self.assertEqual(len(self.orchestrator.messages), 1)
+
+    def test_an_issue_that_fails_does_not_block_the_others(self) -> None:
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        rows = [{"id": number, "lastSeen": created, "count": "1"} for number in ("6", "5")]
+        list_path = "/api/0/organizations/acme/issues/"
+        broken = ("GET", f"{list_path}6/events/", Answer(500, b'{"detail": "Internal Error"}'))
+        script = (
+            ROOT,
+            ("GET", list_path, found([])),
+            ("GET", list_path, found([])),
+            *(("GET", list_path, found(rows)), broken) * 3,
+            *((*EVENTS, found([event(FIRST, time.time() + 40)])), (*ISSUE, found({"id": "5"}))),
+            ("GET", f"{EVENTS[1]}{FIRST}/", found(event(FIRST, time.time() + 40))),
+        )
+        params = {"organization_slug": "acme", "project_slug": "pump-station"}
+        with ScriptedServer(*script) as server:
+            log = self.run_trigger("new_event", params, *[str] * 4, url=server.base)
+        self.assertEqual(len(self.orchestrator.messages), 1)
+        self.assertIn("Issue 6 is skipped until it can be read", "\n".join(log))
 
     def test_an_incomplete_list_sends_nothing(self) -> None:
         now = time.time()

@@ -16,6 +16,7 @@ from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import connection_to, run_action
 
+from .step_case import found
 from .trigger_case import TriggerCase
 
 
@@ -66,7 +67,7 @@ class TestNewIssue(NewIssueCase):
         output = self.orchestrator.outputs[0]
         self.assertIn("**Pump P-2 stopped**", output["summary"])
         self.assertEqual(output["issue"]["tags"][0]["key"], "level")
-        self.assertIn("Started without an earlier state: sends records from now on.", log)
+        self.assertIn("Started without an earlier state: sends new issues from now on.", log)
 
     def test_a_restart_sends_what_appeared_meanwhile(self) -> None:
         self.watch(lambda: self.submit("First"))
@@ -109,7 +110,7 @@ class TestNewIssue(NewIssueCase):
             run_action("delete_issues", self.actions, {"organization_slug": "acme", "issue_ids": deleted, "confirm": 1})
 
         deleted: list[str] = []
-        log = self.watch(submit_and_delete, delete, lambda: self.submit("Next"))
+        log = self.watch(submit_and_delete, delete, lambda: self.submit("Next"), *[str] * 10)
         self.assertEqual(self.sent, [("new", "Next")])
         self.assertIn("Not sent, because it no longer exists", "\n".join(log))
 
@@ -122,6 +123,21 @@ class TestNewIssue(NewIssueCase):
         log = self.watch(submit, str, str, str, str)
         self.assertEqual(self.sent, [("new", "First"), ("new", "Second")])
         self.assertIn("The orchestrator did not accept the message", "\n".join(log))
+
+    def test_an_issue_whose_first_event_arrives_late(self) -> None:
+        def late() -> None:
+            self.submit("Late", timestamp=time.time() - 86400)
+
+        # It is not on the first page of the issues, so it is found within an hour.
+        for number in range(110):
+            self.submit(f"Old {number}", timestamp=time.time() - 7200 + number)
+        self.watch(late, *[str] * 62)
+        self.assertEqual(self.sent, [("new", "Late")])
+
+    def test_an_issue_that_matches_the_query_later_is_not_new(self) -> None:
+        self.submit("Old", level="info")
+        self.watch(lambda: self.submit("Old", level="fatal"), str, query=f"test:{self.tag} level:fatal")
+        self.assertEqual(self.sent, [])
 
 
 class TestChangedIssues(NewIssueCase):
@@ -146,6 +162,30 @@ class TestChangedIssues(NewIssueCase):
             events=["reopened", "regressed"],
         )
         self.assertEqual(self.sent, [("reopened", "Old")])
+
+    def test_an_old_issue_that_is_reopened(self) -> None:
+        # More than a page of issues have later events.
+        self.submit("Old", timestamp=time.time() - 86400)
+        self.update("Old", status="resolved")
+        for number in range(110):
+            self.submit(f"Newer {number}", timestamp=time.time() - 7200 + number)
+        self.watch(str, lambda: self.update("Old", status="unresolved"), *[str] * 10, events=["reopened"])
+        self.assertEqual(self.sent, [("reopened", "Old")])
+
+    def test_an_issue_that_is_reopened_while_the_trigger_is_down(self) -> None:
+        self.submit("Old", timestamp=time.time() - 7200)
+        self.update("Old", status="resolved")
+        self.watch(str, events=["reopened"])
+        self.update("Old", status="unresolved")
+        self.watch(str, events=["reopened"])
+        self.watch(str, events=["reopened"])
+        self.assertEqual(self.sent, [("reopened", "Old")])
+
+    def test_an_archived_issue_that_escalates(self) -> None:
+        self.submit("Old")
+        self.update("Old", status="ignored", ignoreCount=2)
+        self.watch(*[lambda: self.submit("Old")] * 4, events=["escalating", "regressed"])
+        self.assertEqual(self.sent, [("escalating", "Old")])
 
     def test_changes_during_an_outage(self) -> None:
         self.submit("Old")
@@ -221,8 +261,9 @@ class TestState(NewIssueCase):
 
     def test_a_trigger_id_cannot_leave_the_cache_folder(self) -> None:
         self.trigger_id = "../../x"
-        with self.assertRaises(ValueError):
-            self.run_trigger("new_issue", {"organization_slug": "acme"}, url="http://127.0.0.1:9")
+        log = self.watch(str)
+        self.assertIn("is not used", log[0])
+        self.assertEqual(sorted(os.listdir(self.folder)), ["CACHE_DIR", "FLAG_DIR"])
 
 
 class TestInvalidInputs(TriggerCase):
@@ -246,6 +287,11 @@ class TestInvalidInputs(TriggerCase):
         trigger.run(params)
 
 
+def row(number: int, seconds: float) -> Json:
+    first_seen = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    return {"id": str(number), "title": f"Issue {number}", "firstSeen": first_seen, "lastSeen": first_seen}
+
+
 PAGE = Answer(body=b"[]", headers=LAST_PAGE)
 SEARCH = ("GET", "/api/0/organizations/acme/issues/")
 TIME = ("GET", "/api/0/", Answer(body=b"{}"))
@@ -266,6 +312,42 @@ class TestFailures(TriggerCase):
         self.assertEqual(json.loads(self.state_file.read_text())["checkpoints"]["new_issues"]["time"], 1785585600000000)
         self.assertEqual(dict(s.received[1].params)["sort"], "new")
         self.assertEqual(dict(s.received[1].params)["query"], "")
+
+    def test_a_row_without_a_time_does_not_end_the_list(self) -> None:
+        next_page = {"Link": '<http://h.example/>; rel="next"; results="true"; cursor="0:100:0"'}
+        rows = [row(number, 30) for number in range(10, 30)]
+        rows += [{"id": "9", "firstSeen": None}, row(8, -900_000)]
+        script = (
+            *(TIME, (*SEARCH, PAGE), (*SEARCH, PAGE)),
+            *((*SEARCH, Answer(body=json.dumps(rows).encode(), headers=next_page)), (*SEARCH, found([row(31, 20)]))),
+            ("GET", "/api/0/organizations/acme/issues/31/", found(row(31, 20))),
+            ("GET", "/api/0/organizations/acme/issues/31/events/latest/", Answer(404)),
+            ("GET", "/api/0/organizations/acme/issues/10/", Answer(401)),
+        )
+        with ScriptedServer(*script) as server:
+            self.watch(server, str)
+        self.assertEqual(self.orchestrator.outputs[0]["issue"]["id"], "31")
+
+    def test_a_server_without_a_search_is_read_by_project(self) -> None:
+        projects = [{"slug": "open"}, {"slug": "closed"}, {"slug": "secret", "hasAccess": False}]
+        path = "/api/0/projects/acme/open/issues/"
+        closed = ("GET", "/api/0/projects/acme/closed/issues/", Answer(403, b'{"detail": "No permission"}'))
+        listed = ("GET", "/api/0/organizations/acme/projects/", found(projects))
+        missing = ("GET", "/api/0/organizations/acme/issues/0/", Answer(404))
+        exists = ("GET", "/api/0/projects/acme/open/", found(projects[0]))
+        empty = (listed, ("GET", path, PAGE), exists, closed)
+        script = (
+            *(TIME, (*SEARCH, Answer(404)), missing),
+            *empty * 2,
+            *(listed, ("GET", path, found([row(5, 20)])), closed),
+            ("GET", "/api/0/organizations/acme/issues/5/", Answer(404)),
+            ("GET", "/api/0/issues/5/", found({"id": "5", "title": "Pump"})),
+            ("GET", "/api/0/issues/5/events/latest/", found({"eventID": "1"})),
+        )
+        with ScriptedServer(*script) as server:
+            self.watch(server, str)
+        self.assertEqual([output["issue"]["title"] for output in self.orchestrator.outputs], ["Pump"])
+        self.assertEqual(dict(server.received[4].params)["sort"], "new")
 
     def test_a_revoked_token_is_logged_without_the_token(self) -> None:
         token = "sntryu_" + "0123456789abcdef" * 4

@@ -3,6 +3,7 @@
 import json
 import unittest
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import ClassVar
 from unittest import mock
 
@@ -10,10 +11,12 @@ from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import NotFound, RateLimited, ServerFailed, Unauthorized, UnexpectedResponse
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.trigger import backlog
 from komand_sentry.util.trigger import loop as module
 from komand_sentry.util.trigger.checkpoint import MAX_BATCH, OVERLAP, SECOND, Candidate, Checkpoint
 from komand_sentry.util.trigger.dispatcher import NotAccepted
-from komand_sentry.util.trigger.loop import PollLoop
+from komand_sentry.util.trigger.failures import MAX_TRANSIENT_FAILURES
+from komand_sentry.util.trigger.loop import PollLoop, ServerClock, StoppableClock, Stopped
 from testing.fake_clock import FakeClock
 
 INTERVAL = 60
@@ -36,18 +39,23 @@ class MemorySource:
 
     name: ClassVar[str] = "records"
     overlap: ClassVar[int] = OVERLAP
-    starts_with_existing: ClassVar[bool] = True
-    listed = 0
+    start_overlap: ClassVar[int] = OVERLAP
+    stores_listed: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.records: list[Candidate] = []
         self.failures: list[Exception] = []
         self.output_failures: list[Exception] = []
         self.gone: set[str] = set()
-        self.reads = 0
+        self.forgotten = 0
+
+    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+        return self.read(checkpoint)
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
-        self.reads += 1
         yield from [found for found in self.records if found.time >= checkpoint.floor][:1]
         if self.failures:
             raise self.failures.pop(0)
@@ -66,6 +74,7 @@ class MemoryHost:
     """The runtime and the orchestrator. `refuse` counts down the messages that are not accepted."""
 
     def __init__(self) -> None:
+        self.refusal = NotAccepted("the orchestrator responded with status 503.")
         self.sent: list[Record] = []
         self.stored: dict[str, str] = {}
         self.saves = 0
@@ -81,7 +90,7 @@ class MemoryHost:
     def send_output(self, output: Record) -> None:
         if self.refuse:
             self.refuse -= 1
-            raise NotAccepted("the orchestrator responded with status 503.")
+            raise self.refusal
         self.sent.append(output)
 
     def load_checkpoint(self, name: str) -> Checkpoint | None:
@@ -122,7 +131,12 @@ class LoopCase(unittest.TestCase):
         return ids
 
     def loop(self, lookback: int = 0) -> PollLoop:
-        return PollLoop(self.host, (self.source,), INTERVAL, lookback, self.now, self.clock, self.log)
+        return self.loop_of(self.source, lookback=lookback)
+
+    def loop_of(self, *sources: MemorySource, lookback: int = 0) -> PollLoop:
+        clock = StoppableClock(self.clock, self.host)
+        server_clock = ServerClock(lambda: datetime.fromtimestamp(self.now() / SECOND, UTC), self.clock)
+        return PollLoop(self.host, sources, INTERVAL, lookback, server_clock, clock, self.log)
 
 
 class TestPolls(LoopCase):
@@ -166,6 +180,7 @@ class TestPolls(LoopCase):
         self.source.records.reverse()
         self.loop().poll()
         self.assertEqual(self.host.ids, new)
+        self.assertEqual(self.source.forgotten, 0)
         # One save per message, and one per batch.
         self.assertLessEqual(self.host.saves, len(new) + 5)
 
@@ -173,21 +188,33 @@ class TestPolls(LoopCase):
         self.loop().poll()
         new = self.add(12)
         self.source.records.reverse()
-        with mock.patch.object(module, "MAX_WAITING", 3):
+        with mock.patch.object(backlog, "MAX_RECORDS", 3):
             loop = self.loop()
-            for _ in range(8):
-                loop.poll()
+            delays = [loop.poll() for _ in range(4)]
         self.assertEqual(self.host.ids, new)
+        # The rest is not delayed, and the source lists again what it listed already.
+        self.assertEqual((delays, self.source.forgotten), ([0.0, 0.0, INTERVAL, INTERVAL], 2))
 
     def test_a_record_that_no_longer_exists_is_skipped(self) -> None:
         self.loop().poll()
         first, second = self.add(2)
         self.source.gone.add(first)
         loop = self.loop()
-        loop.poll()
-        loop.poll()
+        for _ in range(5):
+            loop.poll()
         self.assertEqual(self.host.ids, [second])
         self.assertEqual(len([line for line in self.log.lines if "no longer exists" in line]), 1)
+        self.assertEqual(len(self.log.warnings), 2)
+
+    def test_a_record_that_is_found_later_is_sent(self) -> None:
+        self.loop().poll()
+        new = self.add(2)
+        self.source.gone.add(new[0])
+        loop = self.loop()
+        loop.poll()
+        self.source.gone.clear()
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
 
 
 class TestFailures(LoopCase):
@@ -237,15 +264,18 @@ class TestFailures(LoopCase):
         self.loop().poll()
         self.assertEqual(self.host.ids, [new[0], *new])
 
-    def test_a_state_that_cannot_be_stored_stops_nothing(self) -> None:
+    def test_nothing_is_sent_while_the_state_cannot_be_stored(self) -> None:
         self.loop().poll()
         new = self.add(3)
-        self.host.save_failures = [OSError(28, "No space left on device"), OSError(28, "No space left on device")]
+        self.host.save_failures = [OSError(28, "No space left on device") for _ in range(3)]
         loop = self.loop()
-        for _ in range(4):
+        for _ in range(3):
             loop.poll()
+        self.assertEqual(self.host.ids, new[:1])
+        self.assertIn("The state cannot be stored: No space left on device", self.log.warnings[0])
+        loop.poll()
+        self.loop().poll()
         self.assertEqual(self.host.ids, new)
-        self.assertIn("No space left on device", self.log.warnings[0])
 
     def test_a_failure_that_only_the_user_can_end_is_logged_once_an_hour(self) -> None:
         for error_type, status in ((Unauthorized, 401), (NotFound, 404)):
@@ -283,17 +313,45 @@ class TestFailures(LoopCase):
                 loop = self.loop()
                 for _ in range(3):
                     loop.poll()
-                self.assertEqual(self.host.sent, [{"id": first, "problem": str(failure.cause)}, {"id": second}])
+                self.assertEqual(self.host.sent, [{"id": first, "problem": f"{failure.cause} a"}, {"id": second}])
 
-    def test_a_server_that_is_down_shortens_no_message(self) -> None:
+    def test_a_failure_that_may_end_by_itself_gets_more_time(self) -> None:
         self.loop().poll()
         new = self.add()
         down = ServerFailed(cause="It is down.", assistance="a", status_code=503)
-        self.source.output_failures = [down] * 5
+        self.source.output_failures = [down] * (MAX_TRANSIENT_FAILURES - 1)
         loop = self.loop()
-        for _ in range(6):
+        for _ in range(MAX_TRANSIENT_FAILURES):
             loop.poll()
         self.assertEqual(self.host.sent, [{"id": new[0]}])
+
+    def test_a_refused_token_shortens_no_message(self) -> None:
+        self.loop().poll()
+        new = self.add()
+        self.source.output_failures = [Unauthorized(cause="c", assistance="a", status_code=401) for _ in range(20)]
+        loop = self.loop()
+        for _ in range(21):
+            loop.poll()
+        self.assertEqual(self.host.sent, [{"id": new[0]}])
+
+    def test_a_message_that_the_orchestrator_refuses_is_sent_in_a_short_form(self) -> None:
+        self.loop().poll()
+        first, second = self.add(2)
+        self.host.refusal, self.host.refuse = NotAccepted("it responded with status 413.", is_about_message=True), 3
+        loop = self.loop()
+        for _ in range(3):
+            loop.poll()
+        self.assertEqual(self.host.ids, [first, second])
+        self.assertIn("status 413", self.host.sent[0]["problem"])
+
+    def test_an_orchestrator_that_is_down_loses_and_shortens_nothing(self) -> None:
+        self.loop().poll()
+        new = self.add(2)
+        self.host.refuse = 50
+        loop = self.loop()
+        for _ in range(51):
+            loop.poll()
+        self.assertEqual(self.host.sent, [{"id": key} for key in new])
 
 
 class TestRun(LoopCase):
@@ -329,13 +387,62 @@ class TestRun(LoopCase):
         self.assertLess(self.host.saves, 2 * self.number + 5)
         self.assertLess(max(sizes), 1000)
 
+    def test_the_flag_stops_it_while_a_request_waits(self) -> None:
+        clock = StoppableClock(self.clock, self.host)
+        self.host.turns = 4
+        with self.assertRaises(Stopped):
+            clock.sleep(100)
+        self.assertLess(self.clock.monotonic(), 5)
+
+    def test_a_flag_whose_state_cannot_be_stored_stops_it(self) -> None:
+        class FailingHost(MemoryHost):
+            @property
+            def run_trigger(self) -> bool:
+                raise OSError(30, "Read-only file system")
+
+        with self.assertRaises(Stopped):
+            StoppableClock(self.clock, FailingHost()).sleep(1)
+
+    def test_a_state_from_the_future_is_not_used(self) -> None:
+        self.server_offset = 100 * 86400 * SECOND
+        self.loop().poll()
+        self.server_offset = 0
+        loop = self.loop()
+        loop.poll()
+        self.assertIn("from the future", self.log.warnings[0])
+        new = self.add()
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
+
 
 class TestSeveralSources(LoopCase):
+    def test_a_list_that_fails_does_not_prevent_the_others(self) -> None:
+        other = MemorySource()
+        other.name = "others"  # type: ignore[misc]
+        loop = self.loop_of(self.source, other)
+        loop.poll()
+        self.add()
+        other.records = [Candidate("x", self.now(), 0, "x", "regressed")]
+        self.source.failures = [ServerFailed(cause="c", assistance="a", status_code=500) for _ in range(5)]
+        self.assertEqual(loop.poll(), INTERVAL)
+        self.assertEqual(self.host.ids, ["x"])
+
+    def test_all_start_before_anything_is_sent(self) -> None:
+        other = MemorySource()
+        other.name = "others"  # type: ignore[misc]
+        self.add(age=5)
+        self.host.refuse = 1
+        loop = self.loop_of(self.source, other, lookback=60)
+        loop.poll()
+        self.assertEqual(self.host.stored.keys(), {"records", "others"})
+        other.records = [Candidate("x", self.now(), 0, "x", "regressed")]
+        loop.poll()
+        self.assertEqual(self.host.ids, ["1", "x"])
+
     def test_each_has_its_own_progress(self) -> None:
         other = MemorySource()
         other.name = "others"  # type: ignore[misc]
-        sources = (self.source, other)
-        loop = PollLoop(self.host, sources, INTERVAL, 0, self.now, self.clock, self.log)
+        loop = self.loop_of(self.source, other)
         loop.poll()
         self.add()
         other.records = [Candidate("x", self.now(), 0, "x", "regressed")]

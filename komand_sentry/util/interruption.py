@@ -46,8 +46,8 @@ class Termination:
             yield
         finally:
             self._is_deferring = False
-        if self._is_pending:
-            raise _Terminated(0)
+            if self._is_pending:
+                raise _Terminated(0)
 
     def _handle(self, number: int, _: object) -> None:
         if self._is_deferring:

@@ -139,12 +139,12 @@ class PageRange(NamedTuple):
 
     :param limit: maximum number of records, 0 for all
     :param cursor: where to start, "" for the beginning
-    :param ends_after: the list ends after the page whose last record, normalized, satisfies this
+    :param ends_after: the list ends after the page whose normalized records satisfy this
     """
 
     limit: int = 0
     cursor: str = ""
-    ends_after: Callable[[Record], bool] | None = None
+    ends_after: Callable[[list[Record]], bool] | None = None
 
 
 class RecordList(NamedTuple):
@@ -153,12 +153,14 @@ class RecordList(NamedTuple):
     :param truncated: there are more, or there may be
     :param next_cursor: where to continue, None if there are no more or the list cannot be continued without a gap
     :param warning: why the list is incomplete, None if it is complete or its limit was reached
+    :param has_ended: it was read to the server's last page, or to the end of the range
     """
 
     records: list[Record]
     truncated: bool
     next_cursor: str | None
     warning: str | None
+    has_ended: bool = False
 
     def output(self, name: str) -> Record:
         """The output of a list action, with the records under a name."""
@@ -212,6 +214,7 @@ class RecordCollector:
         self._values = 0
         self._has_surplus = False
         self.has_ended = False
+        self._is_at_end = False
 
     @property
     def is_full(self) -> bool:
@@ -253,11 +256,13 @@ class RecordCollector:
         if self._has_surplus and self.position is None and length <= page_size:
             # Reading this page again repeats records, but leaves no gap.
             self.position = position
-        if not page.is_end_known and length >= page_size:
+        is_end_unknown = not page.is_end_known and length >= page_size
+        self._is_at_end = page.next_cursor is None and not self._has_surplus and not is_end_unknown
+        if is_end_unknown:
             self.warn(
                 "The server did not say whether there are more records (a proxy may have removed the Link header)."
             )
-        self.has_ended = bool(self._ends_after and page.records and self._ends_after(page.records[-1]))
+        self.has_ended = self._ends_after is not None and self._ends_after(page.records)
         self._check_progress()
 
     def _add_record(self, record: Record, position: Position) -> bool:
@@ -292,7 +297,7 @@ class RecordCollector:
         """The list."""
         cursor = None if self.position is None else str(self.position)
         truncated = self._has_surplus or self.warning is not None or cursor is not None
-        return RecordList(self.records, truncated, cursor, self.warning)
+        return RecordList(self.records, truncated, cursor, self.warning, self.has_ended or self._is_at_end)
 
 
 def check_range(page_range: PageRange) -> None:

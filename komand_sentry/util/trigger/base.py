@@ -20,9 +20,9 @@ from komand_sentry.util.sentry.client import SentryClient
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.step import Inputs, Normalizer, StepInput, StepOutput, build_output, parse_inputs
 from komand_sentry.util.trigger import loop
-from komand_sentry.util.trigger.checkpoint import SECOND, Checkpoint, InvalidState
+from komand_sentry.util.trigger.checkpoint import Checkpoint, InvalidState
 from komand_sentry.util.trigger.dispatcher import ConfirmingHttp
-from komand_sentry.util.trigger.loop import PollLoop
+from komand_sentry.util.trigger.loop import PollLoop, ServerClock, StoppableClock
 from komand_sentry.util.trigger.source import Source
 from komand_sentry.util.trigger.state_file import read_state, write_state
 
@@ -75,17 +75,15 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
         inputs = parse_inputs(params, self.input.schema, self.normalizers)
         interval = _check_seconds("interval", inputs.get("interval", 60), loop.MIN_INTERVAL, loop.MAX_INTERVAL)
         lookback = _check_seconds("lookback", inputs.get("lookback", 0), 0, loop.MAX_LOOKBACK)
-        client = replace(self.connection.client, logger=cast(logging.Logger, _QuietLogger(self.logger)))
+        clock = StoppableClock(self.connection.client.clock, self)
+        logger = cast(logging.Logger, _QuietLogger(self.logger))
+        client = replace(self.connection.client, clock=clock, logger=logger)
         sources = self.sources(client, inputs)
         if isinstance(self.dispatcher, Http):
-            self.dispatcher = ConfirmingHttp.replacing(self.dispatcher, client.clock)
+            self.dispatcher = ConfirmingHttp.replacing(self.dispatcher, clock)
         self._check_state(client, inputs)
         log = RedactingLogger(self.logger, (client.token,))
-
-        def server_time() -> int:
-            return round(client.server_time().timestamp() * SECOND)
-
-        PollLoop(self, sources, interval, lookback, server_time, client.clock, log).run()
+        PollLoop(self, sources, interval, lookback, ServerClock(client.server_time, clock), clock, log).run()
 
     def send_output(self, output: Record) -> None:
         """See Host."""
@@ -100,8 +98,8 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
             self.logger.warning("The message has no triggerId, so no state is stored: a restart begins from now.")
             return
         folder = runtime.CACHE_DIR
-        self.state_file = safeguard_and_return_file_path(folder, Path(folder).joinpath(f"{trigger_id}.json"))
         try:
+            self.state_file = safeguard_and_return_file_path(folder, Path(folder).joinpath(f"{trigger_id}.json"))
             self.state = read_state(Path(self.state_file))
         except (OSError, ValueError) as problem:
             # A JSON error quotes nothing of the file.
@@ -147,9 +145,9 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
             self._start_without_state("the connection or the inputs of the trigger changed")
         else:
             try:
-                for checkpoint in loaded["checkpoints"].values():
+                for checkpoint in loaded.get("checkpoints", {}).values():
                     Checkpoint.parse(checkpoint)
-            except (InvalidState, KeyError, AttributeError) as problem:
+            except (InvalidState, AttributeError) as problem:
                 self._start_without_state(f"it is damaged ({problem})")
             else:
                 self.state = loaded

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Self
 SECOND = 1_000_000
 # How late a record can become visible without being missed, if there are not more than MAX_SEEN records in this time.
 OVERLAP = 3600 * SECOND
-# Bounds the state, and how many known records a poll reads again.
-MAX_SEEN = 1_000
+# Bounds the state, and how many known records a poll reads again. Sentry SaaS allows five requests for details per
+# second, so sending that many records takes at least a quarter of an hour.
+MAX_SEEN = 5_000
 # Records that are sent before the state is reduced to MAX_SEEN again.
 MAX_BATCH = 1_000
 
@@ -49,7 +50,7 @@ class Checkpoint:
     :param seen: the times of the records since `floor` by ID. Never changed in place
     :param highest: the highest number of a record. A record with a higher one is new, whatever its time is: Sentry
         takes the time of an issue from its first event, which an application can send days later
-    :param listed: the time up to which the list was read; for lists that are ordered by another time than `time`
+    :param listed: the time of the server at the last complete poll
     """
 
     time: int
@@ -59,7 +60,7 @@ class Checkpoint:
     listed: int = 0
 
     @classmethod
-    def start(cls, existing: Iterable[Candidate], now: int, lookback: int = 0, overlap: int = OVERLAP) -> Self:
+    def start(cls, existing: Iterable[Candidate], now: int, lookback: int = 0, overlap: int = OVERLAP) -> "Checkpoint":
         """The checkpoint of a trigger that runs for the first time.
 
         :param existing: the records that exist, as far as the list was read
@@ -69,7 +70,8 @@ class Checkpoint:
         start = now - lookback
         known = [candidate for candidate in existing if not lookback or candidate.time < start]
         seen = {candidate.id: candidate.time for candidate in known}
-        return cls(start, start - overlap, seen, max((candidate.number for candidate in known), default=0), start)
+        highest = max((candidate.number for candidate in known), default=0)
+        return cls(start, start - overlap, seen, highest, start).reduced((), (), overlap)
 
     def is_new(self, candidate: Candidate) -> bool:
         """Whether a record was neither sent nor there before the trigger started."""
@@ -80,7 +82,7 @@ class Checkpoint:
     def after(self, candidate: Candidate, now: int) -> "Checkpoint":
         """The checkpoint after a record was sent.
 
-        :param now: the time of the server. A record from the future must not hide those until then
+        :param now: the time of the server
         """
         time = max(self.time, min(candidate.time, now))
         return replace(self, time=time, seen={**self.seen, candidate.id: candidate.time})
@@ -94,7 +96,8 @@ class Checkpoint:
         if len(waiting) < len(rest):
             # Some of the rest are new because of their number only, so `highest` must not pass them.
             return self
-        latest = sorted(self.seen.values(), reverse=True)[:MAX_SEEN]
+        # A record from the future must not hide those until then.
+        latest = sorted((min(time, self.time) for time in self.seen.values()), reverse=True)[:MAX_SEEN]
         floor = max(self.time - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
         floor = max(self.floor, min([floor, *waiting]))
         seen = {key: time for key, time in self.seen.items() if time >= floor}

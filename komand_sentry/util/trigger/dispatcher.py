@@ -6,17 +6,26 @@ from typing import Any, Self
 
 from insightconnect_plugin_runtime.dispatcher import Http
 
-from komand_sentry.util.http.messages import Request, Response, TransportError
+from komand_sentry.util.http.messages import Request, TransportError
 from komand_sentry.util.http.retry import backoff_delay
 from komand_sentry.util.http.time_budget import Clock, SystemClock
 from komand_sentry.util.http.transport import Transport
 
 MAX_ATTEMPTS = 4
-ATTEMPT_SECONDS = 30.0
+ATTEMPT_SECONDS = 60.0
+# The orchestrator refuses this message, not the request as such.
+_REFUSALS = (400, 413, 422)
 
 
 class NotAccepted(Exception):
-    """The orchestrator did not accept a message. The text says why."""
+    """The orchestrator did not accept a message. The text says why.
+
+    :param is_about_message: because of its content or its size
+    """
+
+    def __init__(self, reason: str, is_about_message: bool = False) -> None:
+        super().__init__(reason)
+        self.is_about_message = is_about_message
 
 
 class ConfirmingHttp(Http):
@@ -50,21 +59,19 @@ class ConfirmingHttp(Http):
             problem = self._post(request)
             if not problem:
                 return
-            if attempt < MAX_ATTEMPTS:
-                self._clock.sleep(backoff_delay(attempt, 0.0))
-        raise NotAccepted(problem)
+            if attempt == MAX_ATTEMPTS:
+                raise problem
+            self._clock.sleep(backoff_delay(attempt, 0.0))
 
-    def _post(self, request: Request) -> str:
+    def _post(self, request: Request) -> NotAccepted | None:
         """POST a message once.
 
-        :returns: why it was not accepted, "" if it was
+        :returns: why it was not accepted, None if it was
         """
         try:
             response = self._transport.send(request, ATTEMPT_SECONDS, new_connection=True)
         except TransportError as failure:
-            return failure.kind.describe(request.host)
-        return "" if response.is_success else _refusal(request.host, response)
-
-
-def _refusal(host: str, response: Response) -> str:
-    return f"{host} responded with status {response.status}."
+            return NotAccepted(failure.kind.describe(request.host))
+        if response.is_success:
+            return None
+        return NotAccepted(f"{request.host} responded with status {response.status}.", response.status in _REFUSALS)

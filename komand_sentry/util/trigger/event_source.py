@@ -1,18 +1,20 @@
 """The events that the trigger New Event sends."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from komand_sentry.util.errors.exceptions import NotFound, RouteMissing
 from komand_sentry.util.sentry.client import SentryClient
 from komand_sentry.util.sentry.event_details import event_details
-from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.sentry.events import EVENTS
+from komand_sentry.util.sentry.normalize import Record, record_id
 from komand_sentry.util.sentry.pagination import PageRange, RecordList
 from komand_sentry.util.sentry.summary import summarize
 from komand_sentry.util.trigger.checkpoint import OVERLAP, Candidate, Checkpoint
-from komand_sentry.util.trigger.lists import IssueList, read_since, time_of
+from komand_sentry.util.trigger.failures import UnreadableIssues
+from komand_sentry.util.trigger.lists import BY_LAST_SEEN, IssueList, read_since, time_of
 
 # The counts of an issue can be visible before its event. After this time without a change, they no longer are.
 _SETTLE_SECONDS = 300.0
@@ -34,46 +36,71 @@ class NewEvents:
     environment: str = ""
     name: ClassVar[str] = "new_events"
     overlap: ClassVar[int] = OVERLAP
-    starts_with_existing: ClassVar[bool] = True
-    listed: ClassVar[int] = 0
-    # When the events of an issue with this time and count were read first, in seconds of the monotonic clock.
-    _read_at: OrderedDict[tuple[str, ...], float] = field(default_factory=OrderedDict, repr=False)
+    start_overlap: ClassVar[int] = OVERLAP
+    stores_listed: ClassVar[bool] = False
+    # When the events of an issue with this time and count were read first and last, by the monotonic clock.
+    _reads: OrderedDict[tuple[str, ...], tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
+    _unreadable: UnreadableIssues = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._unreadable = UnreadableIssues(self.client.logger)
+
+    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+        """See Source."""
+        return self.read(checkpoint)
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
         if self.issue_id:
             yield from self._read_issue(self.issue_id, checkpoint.floor)
             return
-        for row in self.issues.read("date", "lastSeen", checkpoint.floor):
-            if time_of(row, "lastSeen") < checkpoint.floor or self._is_settled(row):
-                continue
-            try:
-                yield from self._read_issue(str(row.get("id")), checkpoint.floor)
-            except RouteMissing:
-                raise
-            except NotFound:
-                continue
-            self._remember(row)
+        for row in self.issues.read(BY_LAST_SEEN, checkpoint.floor):
+            if time_of(row, "lastSeen") >= checkpoint.floor and not self._is_settled(row):
+                yield from self._unreadable.skip(str(row.get("id")), self._read_row(row, checkpoint.floor))
+
+    def forget(self) -> None:
+        """See Source."""
+        self._reads.clear()
 
     def _is_settled(self, row: Record) -> bool:
         """Whether all events of an issue were read. It saves a request for each issue without new events."""
-        now = self.client.clock.monotonic()
-        return now - self._read_at.get(_version(row), now) > _SETTLE_SECONDS
+        first, last = self._reads.get(_version(row), (0.0, 0.0))
+        return last - first > _SETTLE_SECONDS
 
-    def _remember(self, row: Record) -> None:
-        self._read_at.setdefault(_version(row), self.client.clock.monotonic())
-        if len(self._read_at) > _MAX_KNOWN:
-            self._read_at.popitem(last=False)
+    def _read_row(self, row: Record, since: int) -> Iterator[Candidate]:
+        started = self.client.clock.monotonic()
+        try:
+            is_complete = yield from self._read_issue(str(row.get("id")), since)
+        except RouteMissing:
+            raise
+        except NotFound:
+            return
+        if is_complete:
+            version = _version(row)
+            self._reads[version] = (self._reads.get(version, (started, 0.0))[0], started)
+            if len(self._reads) > _MAX_KNOWN:
+                self._reads.popitem(last=False)
 
-    def _read_issue(self, issue_id: str, since: int) -> Iterator[Candidate]:
+    def _read_issue(self, issue_id: str, since: int) -> Generator[Candidate, None, bool]:
+        """The events of an issue.
+
+        :returns: whether the list was complete. If many events have the same time, reading it again finds the others
+        """
+        is_complete = True
+
         def fetch(page_range: PageRange) -> RecordList:
-            return self.client.events.list_for_issue(
+            nonlocal is_complete
+            events = self.client.events.list_for_issue(
                 issue_id, self.organization, self.environment, full=False, page_range=page_range
             )
+            is_complete = is_complete and events.warning is None
+            return events
 
-        for event in read_since(fetch, "dateCreated", since, f"the events of issue {issue_id}"):
-            group_id = str(event.get("groupID") or issue_id)
-            yield Candidate(str(event.get("eventID")), time_of(event, "dateCreated"), 0, group_id, "event")
+        for event in read_since(fetch, "dateCreated", since, 0, f"the events of issue {issue_id}"):
+            if event_id := record_id(event, EVENTS.id_key):
+                group_id = str(event.get("groupID") or issue_id)
+                yield Candidate(event_id, time_of(event, "dateCreated"), 0, group_id, "event")
+        return is_complete
 
     def output(self, candidate: Candidate) -> Record | None:
         """See Source."""

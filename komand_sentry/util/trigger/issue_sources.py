@@ -12,7 +12,8 @@ from komand_sentry.util.sentry.issues import IssueWithEvent
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.summary import summarize
 from komand_sentry.util.trigger.checkpoint import OVERLAP, SECOND, Candidate, Checkpoint
-from komand_sentry.util.trigger.lists import IssueList, time_of
+from komand_sentry.util.trigger.failures import UnreadableIssues
+from komand_sentry.util.trigger.lists import BY_FIRST_SEEN, BY_LAST_SEEN, NEVER, IssueList, time_of
 
 NEW = "new"
 # The types of activities that change the status of an issue, by the names of their effect.
@@ -26,6 +27,11 @@ _CHANGE_OVERLAP = 30 * 24 * 3600 * SECOND
 _LIST_OVERLAP = 600 * SECOND
 # An issue that stays regressed could have been resolved and have regressed again between two polls.
 _RECHECK_SECONDS = 600.0
+# How often a poll reads more than the latest issues, for those whose time is older, and how many.
+_DEEP_SECONDS = 3600.0
+_DEEP_RECORDS = 1_000
+# How many of the latest issues a poll compares in any case.
+_COMPARED_RECORDS = 100
 _MAX_KNOWN = 20_000
 
 
@@ -62,6 +68,26 @@ class _IssueOutput:
 
 
 @dataclass
+class _Timer:
+    """Says when something is due again.
+
+    :param seconds: between two times
+    """
+
+    seconds: float
+    _last: float | None = None
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is due, which starts the next period. Not at first, when nothing is older than the start."""
+        if self._last is None:
+            self._last = now
+        if now - self._last < self.seconds:
+            return False
+        self._last = now
+        return True
+
+
+@dataclass
 class NewIssues(_IssueOutput):
     """Issues that did not exist when the trigger started."""
 
@@ -70,22 +96,43 @@ class NewIssues(_IssueOutput):
     issues: IssueList
     name: ClassVar[str] = "new_issues"
     overlap: ClassVar[int] = OVERLAP
-    starts_with_existing: ClassVar[bool] = True
-    listed: ClassVar[int] = 0
+    start_overlap: ClassVar[int] = OVERLAP
+    stores_listed: ClassVar[bool] = False
+    _deep: _Timer = field(default_factory=lambda: _Timer(_DEEP_SECONDS), repr=False)
+
+    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+        """See Source. An issue that exists, but does not match the query yet, is not new when it does."""
+        if self.issues.is_filtered:
+            yield from map(_new_issue, self.issues.unfiltered().read(BY_FIRST_SEEN, NEVER))
+        yield from self.read(checkpoint)
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
-        for row in self.issues.read("new", "firstSeen", checkpoint.floor):
-            issue_id = str(row.get("id"))
-            number = int(issue_id) if is_issue_number(issue_id) else 0
-            yield Candidate(issue_id, time_of(row, "firstSeen"), number, issue_id, NEW)
+        if self._deep.is_due(self.client.clock.monotonic()):
+            # Sentry takes the time of an issue from its first event, which an application can send days later.
+            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor, _DEEP_RECORDS))
+        if not self.issues.is_filtered:
+            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor))
+            return
+        # With a query or an environment, Sentry sorts by the first event that matches, which is not `firstSeen`. A new
+        # issue cannot be behind one whose last event is too old.
+        yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.floor))
+
+    def forget(self) -> None:
+        """See Source. It remembers nothing."""
+
+
+def _new_issue(row: Record) -> Candidate:
+    issue_id = str(row.get("id"))
+    number = int(issue_id) if is_issue_number(issue_id) else 0
+    return Candidate(issue_id, time_of(row, "firstSeen"), number, issue_id, NEW)
 
 
 class _Known(NamedTuple):
     """What the last poll found about an issue.
 
     :param status: with the substatus
-    :param checked: when its activity was read, in seconds of the monotonic clock
+    :param checked: when it was remembered, in seconds of the monotonic clock
     """
 
     status: tuple[object, object]
@@ -108,27 +155,48 @@ class ChangedIssues(_IssueOutput):
     reasons: tuple[str, ...]
     name: ClassVar[str] = "changed_issues"
     overlap: ClassVar[int] = _CHANGE_OVERLAP
-    starts_with_existing: ClassVar[bool] = False
-    listed: int = 0
+    # A change has its own time, so nothing that happened before the start could be taken for a new one.
+    start_overlap: ClassVar[int] = 0
+    stores_listed: ClassVar[bool] = True
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict, repr=False)
+    _unreadable: UnreadableIssues = field(init=False, repr=False)
+    _deep: _Timer = field(default_factory=lambda: _Timer(_RECHECK_SECONDS), repr=False)
+
+    def __post_init__(self) -> None:
+        self._unreadable = UnreadableIssues(self.client.logger)
+
+    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+        """See Source. Remembers the status of issues without new events, to notice that it changes."""
+        for row in self.issues.read(BY_LAST_SEEN, NEVER, _DEEP_RECORDS if self._notices_status else 0):
+            if time_of(row, "lastSeen") < checkpoint.listed - _LIST_OVERLAP:
+                self._remember(row)
+        yield from ()
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source. A change is returned once, so the caller must keep it."""
         since = checkpoint.listed - _LIST_OVERLAP
-        for row in self.issues.read("date", "lastSeen", since):
-            time = time_of(row, "lastSeen")
-            if self._may_have_changed(row, has_new_event=time >= since):
-                yield from self._changes(str(row.get("id")), checkpoint.floor)
-                self._remember(row, self.client.clock.monotonic())
-            self.listed = max(self.listed, time)
+        is_deep = self._notices_status and self._deep.is_due(self.client.clock.monotonic())
+        for row in self.issues.read(BY_LAST_SEEN, since, _DEEP_RECORDS if is_deep else _COMPARED_RECORDS):
+            if self._may_have_changed(row, has_new_event=time_of(row, "lastSeen") >= since):
+                yield from self._unreadable.skip(str(row.get("id")), self._changes(row, checkpoint.floor))
+            elif str(row.get("id")) not in self._known:
+                self._remember(row)
+
+    def forget(self) -> None:
+        """See Source."""
+        self._known.clear()
+
+    @property
+    def _notices_status(self) -> bool:
+        """Whether changes matter that come without a new event."""
+        return "reopened" in self.reasons
 
     def _may_have_changed(self, row: Record, has_new_event: bool) -> bool:
         known = self._known.get(str(row.get("id")))
-        if known is None and not has_new_event:
-            self._remember(row, self.client.clock.monotonic())
-            return False
         if known is None:
-            return self._is_relevant(row) or row.get("status") != "unresolved"
+            # After a restart, this includes what was reopened meanwhile.
+            is_closed = row.get("status") != "unresolved"
+            return self._is_relevant(row) or is_closed if has_new_event else self._notices_status and not is_closed
         if known.status != _status(row):
             return True
         is_due = self.client.clock.monotonic() - known.checked > _RECHECK_SECONDS
@@ -141,14 +209,15 @@ class ChangedIssues(_IssueOutput):
         substatus = row.get("substatus")
         return not substatus or substatus in self.reasons or "reopened" in self.reasons
 
-    def _changes(self, issue_id: str, since: int) -> Iterator[Candidate]:
-        found = self._get_activity(issue_id)
-        for activity in found:
+    def _changes(self, row: Record, since: int) -> Iterator[Candidate]:
+        issue_id = str(row.get("id"))
+        for activity in self._get_activity(issue_id):
             reason = _REASON_OF.get(str(activity.get("type")))
             time = time_of(activity, "dateCreated")
             if reason in self.reasons and time >= since:
-                identity = f"{issue_id}:{activity.get('id') or time}"
-                yield Candidate(identity, time, 0, issue_id, reason)
+                # An activity keeps its ID if its issue is merged into another one.
+                yield Candidate(str(activity.get("id") or f"{issue_id}:{time}"), time, 0, issue_id, reason)
+        self._remember(row)
 
     def _get_activity(self, issue_id: str) -> list[Record]:
         try:
@@ -158,9 +227,9 @@ class ChangedIssues(_IssueOutput):
         except NotFound:
             return []
 
-    def _remember(self, row: Record, checked: float) -> None:
+    def _remember(self, row: Record) -> None:
         issue_id = str(row.get("id"))
-        self._known[issue_id] = _Known(_status(row), checked)
+        self._known[issue_id] = _Known(_status(row), self.client.clock.monotonic())
         self._known.move_to_end(issue_id)
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)

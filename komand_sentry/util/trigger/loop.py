@@ -1,27 +1,26 @@
 """Poll the lists of a trigger until it is stopped, and send each new record once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from typing import Protocol
 
-from insightconnect_plugin_runtime.exceptions import PluginException
-
-from komand_sentry.util.errors.exceptions import (
-    BadRequest,
-    Forbidden,
-    InvalidInput,
-    NotFound,
-    ResponseError,
-    Unauthorized,
-    UnexpectedResponse,
-)
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.client import Log
 from komand_sentry.util.http.time_budget import Clock
 from komand_sentry.util.interruption import Termination
 from komand_sentry.util.sentry.normalize import Record
+from komand_sentry.util.trigger.backlog import Backlog
 from komand_sentry.util.trigger.checkpoint import SECOND, Candidate, Checkpoint, decide
-from komand_sentry.util.trigger.dispatcher import NotAccepted
+from komand_sentry.util.trigger.failures import (
+    MAX_RECORD_FAILURES,
+    FailureLog,
+    NotFoundYet,
+    StateNotStored,
+    explain,
+    failure_limit,
+)
 from komand_sentry.util.trigger.source import Source
 
 MIN_INTERVAL = 10
@@ -30,16 +29,12 @@ MAX_LOOKBACK = 90 * 24 * 3600
 MAX_BACKOFF_SECONDS = 600.0
 # The longest delay that a server can ask for.
 MAX_SERVER_DELAY = 3600.0
-# A failure that only the user can end is logged this often.
-REMINDER_SECONDS = 3600.0
-# The runtime looks for its stop flag at each turn of the loop.
+# The runtime looks for its stop flag at each turn of its loop.
 _SLICE_SECONDS = 1.0
-# Bounds the memory in a backlog: of twice as many records, the oldest are kept. A later poll reads the rest.
-MAX_WAITING = 20_000
-# A record that the server cannot show is sent in a short form after so many failures.
-_MAX_RECORD_FAILURES = 3
-_PERMANENT = (Unauthorized, Forbidden, NotFound, BadRequest, InvalidInput)
-_INTERNAL_ERROR = 500
+
+
+class Stopped(Exception):
+    """The runtime wants the trigger to stop."""
 
 
 class Host(Protocol):
@@ -47,7 +42,7 @@ class Host(Protocol):
 
     @property
     def run_trigger(self) -> bool:
-        """Whether the runtime wants the trigger to go on."""
+        """Whether the runtime wants the trigger to go on. Stores the state if not."""
 
     def send_output(self, output: Record) -> None:
         """Send a message.
@@ -59,60 +54,94 @@ class Host(Protocol):
         """The stored checkpoint of a list, None if there is none."""
 
     def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
-        """Store the checkpoint of a list."""
+        """Store the checkpoint of a list.
+
+        :raises OSError: it cannot be stored
+        """
 
     def end_poll(self) -> None:
         """Release what a poll does not need any more."""
 
 
-class Stopped(Exception):
-    """The runtime wants the trigger to stop."""
+@dataclass(frozen=True)
+class StoppableClock:
+    """A clock whose sleep ends when the runtime wants the trigger to stop."""
 
-
-@dataclass
-class FailureLog:
-    """Logs each failure, but one that only the user can end once an hour."""
-
-    log: Log
     clock: Clock
-    _logged: dict[str, float] = field(default_factory=dict, repr=False)
+    host: Host
 
-    def add(self, text: str, is_permanent: bool, delay: float) -> None:
-        """Log a failure.
+    def now(self) -> datetime:
+        """See Clock."""
+        return self.clock.now()
 
-        :param delay: seconds until the next poll
+    def monotonic(self) -> float:
+        """See Clock."""
+        return self.clock.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See Clock.
+
+        :raises Stopped: the runtime wants the trigger to stop
         """
-        now = self.clock.monotonic()
-        if is_permanent and now - self._logged.get(text, -REMINDER_SECONDS) < REMINDER_SECONDS:
-            return
-        # Texts can differ without end, such as by a time.
-        self._logged = {text: now} if len(self._logged) > 100 else {**self._logged, text: now}
-        self.log.warning(f"The poll failed, and nothing was skipped. {text} Next poll in {delay:.0f} s.")
+        end = self.clock.monotonic() + seconds
+        while True:
+            self.check()
+            left = end - self.clock.monotonic()
+            if left <= 0:
+                return
+            self.clock.sleep(min(left, _SLICE_SECONDS))
 
-    def clear(self) -> None:
-        """Forget all failures, because a poll succeeded."""
-        self._logged = {}
+    def check(self) -> None:
+        """:raises Stopped: the runtime wants the trigger to stop"""
+        try:
+            is_running = self.host.run_trigger
+        except OSError:
+            # It removed its flag, and then could not store the state.
+            is_running = False
+        if not is_running:
+            raise Stopped
 
 
 @dataclass
 class _Watched:
     """A source with its progress.
 
-    :param waiting: the records that were found and not sent yet, by ID
+    :param is_saved: the checkpoint is stored
+    :param record_failures: the first record of the backlog, and how often it failed
     """
 
     source: Source
     checkpoint: Checkpoint | None
-    waiting: dict[str, Candidate] = field(default_factory=dict)
+    is_saved: bool = True
+    backlog: Backlog = field(default_factory=Backlog)
+    record_failures: tuple[str, int] = ("", 0)
 
-    def add(self, candidates: Iterable[Candidate], checkpoint: Checkpoint) -> None:
-        """Add the new ones of the records that a poll finds, even if the poll fails later."""
-        for candidate in candidates:
-            if checkpoint.is_new(candidate):
-                self.waiting[candidate.id] = candidate
-            if len(self.waiting) > 2 * MAX_WAITING:
-                oldest = sorted(self.waiting.values(), key=lambda waiting: waiting.time)[:MAX_WAITING]
-                self.waiting = {waiting.id: waiting for waiting in oldest}
+    def count_failure(self, candidate: Candidate) -> int:
+        """How often a record failed, this time included."""
+        previous, count = self.record_failures
+        self.record_failures = (candidate.id, count + 1 if previous == candidate.id else 1)
+        return self.record_failures[1]
+
+
+class ServerClock:
+    """The time of the server, measured once and then counted by a clock that nobody sets.
+
+    :param measure: returns the time of the server
+    """
+
+    def __init__(self, measure: Callable[[], datetime], clock: Clock) -> None:
+        self._measure = measure
+        self._clock = clock
+        self._offset: float | None = None
+
+    def now(self) -> int:
+        """The time in microseconds since 1970.
+
+        :raises PluginException: the server does not respond
+        """
+        if self._offset is None:
+            self._offset = self._measure().timestamp() - self._clock.monotonic()
+        return round((self._offset + self._clock.monotonic()) * SECOND)
 
 
 @dataclass
@@ -121,20 +150,18 @@ class PollLoop:
 
     :param interval: seconds between two polls
     :param lookback: how many seconds back to start without a stored checkpoint
-    :param server_time: returns the time of the server, in microseconds since 1970
     """
 
     host: Host
     sources: tuple[Source, ...]
     interval: float
     lookback: int
-    server_time: Callable[[], int]
-    clock: Clock
+    server_clock: ServerClock
+    clock: StoppableClock
     log: Log
     termination: Termination = field(default_factory=Termination)
     _failures: int = 0
-    _record_failures: tuple[str, int] = ("", 0)
-    _offset: int | None = None
+    _is_failing: bool = False
 
     def __post_init__(self) -> None:
         self._watched = [_Watched(source, self.host.load_checkpoint(source.name)) for source in self.sources]
@@ -148,7 +175,7 @@ class PollLoop:
                 while True:
                     delay = self.poll()
                     self.host.end_poll()
-                    self._wait(delay)
+                    self.clock.sleep(delay)
             except Stopped:
                 pass
         self.log.info("The trigger was stopped. It continues from here when it runs again.")
@@ -159,123 +186,112 @@ class PollLoop:
         :returns: the seconds until the next poll
         :raises Stopped: the runtime wants the trigger to stop
         """
+        failure = self._attempt(self._start_all)
+        if not failure:
+            # A list that fails must not prevent the others from being polled.
+            failures = [self._attempt(partial(self._poll, watched)) for watched in self._watched]
+            failure = next(filter(None, failures), None)
+        if failure:
+            return self._delay_after(failure)
+        if self._is_failing:
+            self.log.info("Polling works again.")
+        self._failures, self._is_failing = 0, False
+        self._failure_log.clear()
+        return 0.0 if any(watched.backlog.is_cut for watched in self._watched) else self.interval
+
+    def _attempt(self, work: Callable[[], None]) -> Exception | None:
         try:
-            for watched in self._watched:
-                self._poll(watched)
+            work()
         except Stopped:
             raise
         except Exception as failure:  # noqa: BLE001 - no failure may end a trigger, which would never run again
-            return self._delay_after(failure)
-        if self._failures:
-            self.log.info("Polling works again.")
-        self._failures = 0
-        self._failure_log.clear()
-        return self.interval
+            return failure
+        return None
 
-    def _poll(self, watched: _Watched) -> None:
-        now = self._now()
-        checkpoint = watched.checkpoint or self._start(watched.source, now)
-        watched.checkpoint = checkpoint
-        watched.add(watched.source.read(checkpoint), checkpoint)
-        while True:
-            decision = decide(watched.waiting.values(), checkpoint, now, watched.source.overlap)
-            for candidate in decision.batch:
-                self._check_flag()
-                self._deliver(watched.source, candidate)
-                checkpoint = self._save(watched, checkpoint.after(candidate, now))
-                del watched.waiting[candidate.id]
-            if not decision.rest:
-                break
-            checkpoint = self._save(watched, decision.checkpoint)
-        watched.waiting.clear()
-        listed = max(checkpoint.listed, min(watched.source.listed, now))
-        self._save(watched, replace(decision.checkpoint, listed=listed))
+    def _start_all(self) -> None:
+        """Make sure that each list has a checkpoint, before anything is sent."""
+        now = self.server_clock.now()
+        for watched in self._watched:
+            if watched.checkpoint and watched.checkpoint.floor > now:
+                self.log.warning("The stored state is from the future of the server's clock, so it is not used.")
+                watched.checkpoint = None
+            if not watched.checkpoint:
+                self._save(watched, self._start(watched.source, now))
 
     def _start(self, source: Source, now: int) -> Checkpoint:
         """The checkpoint of the first poll."""
         # If the first polls fail, the trigger starts at the time of the first one nevertheless.
-        waited = self.clock.monotonic() - self._started if self._failures else 0.0
+        waited = self.clock.monotonic() - self._started if self._is_failing else 0.0
         lookback = round((self.lookback + waited) * SECOND)
-        if source.starts_with_existing:
-            existing = source.read(Checkpoint.start((), now, lookback, source.overlap))
-            checkpoint = Checkpoint.start(existing, now, lookback, source.overlap)
-        else:
-            checkpoint = Checkpoint.start((), now, lookback, overlap=0)
-        self.host.save_checkpoint(source.name, checkpoint)
+        existing = source.existing(Checkpoint.start((), now, lookback, source.start_overlap))
+        checkpoint = Checkpoint.start(existing, now, lookback, source.start_overlap)
         since = f"{self.lookback} seconds ago" if self.lookback else "now"
-        self.log.info(f"Started without an earlier state: sends records from {since} on.")
+        self.log.info(f"Started without an earlier state: sends {source.name.replace('_', ' ')} from {since} on.")
         return checkpoint
 
-    def _deliver(self, source: Source, candidate: Candidate) -> None:
-        output = self._output(source, candidate)
-        name = f"{sanitize(candidate.id)} ({candidate.reason})"
-        if output is None:
-            self.log.info(f"Not sent, because it no longer exists: {name}")
+    def _poll(self, watched: _Watched) -> None:
+        checkpoint, source, now = watched.checkpoint, watched.source, self.server_clock.now()
+        if checkpoint is None:
             return
-        self.log.info(f"Sending {name}")
-        self.host.send_output(output)
+        if not watched.is_saved:
+            # Nothing is sent as long as it could be sent again after a restart.
+            self._save(watched, checkpoint)
+        watched.backlog.open(checkpoint)
+        for candidate in source.read(checkpoint):
+            watched.backlog.add(candidate)
+        while True:
+            decision = decide(watched.backlog.candidates, checkpoint, now, source.overlap)
+            for candidate in decision.batch:
+                self.clock.check()
+                self._deliver(watched, candidate)
+                self._failures = 0
+                checkpoint = checkpoint.after(candidate, now)
+                self._save(watched, checkpoint)
+                watched.backlog.remove(candidate)
+            checkpoint = decision.checkpoint
+            if not decision.rest:
+                break
+            self._save(watched, checkpoint)
+        if watched.backlog.is_cut:
+            source.forget()
+        elif source.stores_listed:
+            checkpoint = replace(checkpoint, listed=max(checkpoint.listed, now))
+        self._save(watched, checkpoint)
 
-    def _output(self, source: Source, candidate: Candidate) -> Record | None:
+    def _deliver(self, watched: _Watched, candidate: Candidate) -> None:
+        """Send a record, in a short form if it fails again and again although its list can be read."""
+        name = f"{sanitize(candidate.id)} ({candidate.reason})"
         try:
-            return source.output(candidate)
-        except (ResponseError, UnexpectedResponse) as failure:
-            if not isinstance(failure, UnexpectedResponse) and failure.status_code != _INTERNAL_ERROR:
+            output = watched.source.output(candidate)
+            if output is None and watched.count_failure(candidate) < MAX_RECORD_FAILURES:
+                raise NotFoundYet(f"The record {name} was listed, but does not exist.")
+            if output is None:
+                self.log.info(f"Not sent, because it no longer exists: {name}")
+                return
+            self.log.info(f"Sending {name}")
+            self.host.send_output(output)
+        except Exception as failure:
+            limit = failure_limit(failure)
+            if limit is None or watched.count_failure(candidate) < limit:
                 raise
-            previous, count = self._record_failures
-            count = count + 1 if previous == candidate.id else 1
-            self._record_failures = (candidate.id, count)
-            if count < _MAX_RECORD_FAILURES:
-                raise
-            self.log.warning(f"Sending {sanitize(candidate.id)} without its details: {failure.cause}")
-            return source.short_output(candidate, str(failure.cause))
+            self.log.warning(f"Sending {name} without its details. {explain(failure)}")
+            self.host.send_output(watched.source.short_output(candidate, explain(failure)))
 
-    def _save(self, watched: _Watched, checkpoint: Checkpoint) -> Checkpoint:
-        if checkpoint != watched.checkpoint:
-            with self.termination.deferred():
-                watched.checkpoint = checkpoint
+    def _save(self, watched: _Watched, checkpoint: Checkpoint) -> None:
+        if watched.is_saved and checkpoint == watched.checkpoint:
+            return
+        with self.termination.deferred():
+            watched.checkpoint, watched.is_saved = checkpoint, False
+            try:
                 self.host.save_checkpoint(watched.source.name, checkpoint)
-        return checkpoint
-
-    def _now(self) -> int:
-        """The time of the server. Its difference from the clock of this machine is measured once."""
-        here = round(self.clock.now().timestamp() * SECOND)
-        if self._offset is None:
-            self._offset = self.server_time() - here
-        return here + self._offset
+            except OSError as error:
+                raise StateNotStored(error.strerror or type(error).__name__) from None
+            watched.is_saved = True
 
     def _delay_after(self, failure: Exception) -> float:
-        self._failures += 1
+        self._failures, self._is_failing = self._failures + 1, True
         delay = min(self.interval * 2.0 ** min(self._failures - 1, 30), max(MAX_BACKOFF_SECONDS, self.interval))
         server_delay = getattr(failure, "next_delay", None) or 0.0
         delay = max(delay, min(server_delay, MAX_SERVER_DELAY))
-        self._failure_log.add(_explain(failure), isinstance(failure, _PERMANENT), delay)
+        self._failure_log.add(failure, delay)
         return delay
-
-    def _check_flag(self) -> None:
-        """:raises Stopped: the runtime wants the trigger to stop"""
-        if not self.host.run_trigger:
-            raise Stopped
-
-    def _wait(self, seconds: float) -> None:
-        """Sleep in slices.
-
-        :raises Stopped: the runtime wants the trigger to stop
-        """
-        end = self.clock.monotonic() + seconds
-        while True:
-            self._check_flag()
-            left = end - self.clock.monotonic()
-            if left <= 0:
-                return
-            self.clock.sleep(min(left, _SLICE_SECONDS))
-
-
-def _explain(failure: Exception) -> str:
-    """A failure as text, without secrets: exceptions of other types could quote a request."""
-    if isinstance(failure, PluginException):
-        return f"{failure.cause} {getattr(failure, 'advice', '') or failure.assistance}"
-    if isinstance(failure, NotAccepted):
-        return f"The orchestrator did not accept the message: {failure}"
-    if isinstance(failure, OSError):
-        return f"The state cannot be stored: {failure.strerror}. Check the cache volume of the plugin."
-    return f"Unexpected {type(failure).__name__}. Report this as a defect of the plugin."
