@@ -7,6 +7,8 @@ Relay reports errors as {"detail", "causes"}. An invalid optional attribute neve
 * An unknown key is refused at once. Relay accepts its first requests with 200 while it asks Sentry about the key.
 * Of an envelope only the item `event` is kept. Other items are accepted and dropped.
 * There are no filters and no quotas; Faults plays rate limits.
+* An issue that is archived until it escalates does so with the tenth event since then. Sentry compares its events of a
+  day with a forecast.
 """
 
 import json
@@ -31,6 +33,7 @@ MAX_BODY = 20 * 1024 * 1024
 PROTOCOL_VERSION = 7
 MAX_SECONDS_IN_FUTURE = 60
 MAX_SECONDS_IN_PAST = 30 * 24 * 3600
+EVENTS_TO_ESCALATE = 10
 
 ingest = Blueprint("ingest", __name__, url_prefix="/api/<int:project_id>")
 
@@ -338,7 +341,7 @@ def update_issue(issue_id: int, event: Json, summary: grouping.Summary, release_
         store.add_activity(issue_id, None, "set_regression", version=event.get("release") or "")
     elif issue["status"] == "ignored" and is_snooze_over(issue):
         store.set_status(issue_id, "unresolved", "escalating")
-        store.add_activity(issue_id, None, "set_unresolved")
+        store.add_activity(issue_id, None, "set_escalating", event_id=event["event_id"])
 
 
 def is_covered(issue: Row, release_id: int | None) -> bool:
@@ -355,8 +358,9 @@ def is_covered(issue: Row, release_id: int | None) -> bool:
 
 def is_snooze_over(issue: Row) -> bool:
     snooze = json.loads(issue["snooze"] or "{}")
+    events = issue["times_seen"] - snooze.get("timesSeen", 0)
+    if issue["substatus"] == "archived_until_escalating" and events >= EVENTS_TO_ESCALATE:
+        return True
     if snooze.get("ignoreUntil") is not None and snooze["ignoreUntil"] <= time.time():
         return True
-    if snooze.get("ignoreCount") is not None and not snooze.get("ignoreWindow"):
-        return bool(issue["times_seen"] - snooze["timesSeen"] >= snooze["ignoreCount"])
-    return False
+    return snooze.get("ignoreCount") is not None and not snooze.get("ignoreWindow") and events >= snooze["ignoreCount"]

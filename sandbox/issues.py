@@ -51,6 +51,10 @@ SORTS = {
     "user": "COUNT(DISTINCT event.user_key)",
     "trends": "SUM(event.timestamp >= unixepoch() - 86400) * 10000000000 + issue.last_seen",
 }
+SORTS_BY_SECONDS = {
+    "date": "CAST(MAX(event.timestamp) AS INTEGER) * 1000",
+    "new": "CAST(issue.first_seen AS INTEGER) * 1000",
+}
 
 
 def is_true(name: str) -> bool:
@@ -112,13 +116,13 @@ def event_filters(conditions: Conditions, windowed: bool) -> Conditions:
 def scored_issues(projects: list[int], conditions: Conditions, by_seconds: bool = False) -> list[tuple[int, int]]:
     """(score, ID) of the issues that a search finds.
 
-    :param by_seconds: whether the sort by date compares whole seconds
+    :param by_seconds: whether the sorts by a time compare whole seconds
     """
     sort = request.args.get("sort") or "date"
     if sort not in SORTS:
         raise bad_request(f"Sort key '{sort}' not supported.")
     where, values = conditions.where()
-    score = "CAST(MAX(event.timestamp) AS INTEGER) * 1000" if by_seconds and sort == "date" else SORTS[sort]
+    score = (SORTS_BY_SECONDS if by_seconds else SORTS).get(sort, SORTS[sort])
     sql = f"""SELECT CAST({score} AS INTEGER), issue.id FROM issue JOIN event ON event.issue = issue.id
         WHERE issue.project IN ({', '.join('?' * len(projects))}) AND {where} GROUP BY issue.id"""
     return [(row[0], row[1]) for row in the_store().all(sql, *projects, *values)]
@@ -159,8 +163,10 @@ def list_issues(organization: int, projects: list[int], windowed: bool, period: 
         response.headers["X-Sentry-Direct-Hit"] = "1"
         return response
     conditions = compile_query(query)
-    # Sentry reads the first page from PostgreSQL if no condition needs Snuba, and all other pages from Snuba.
-    is_fine = not (conditions.event or request.args.get("environment") or request.args.get("cursor"))
+    # Sentry reads the first page by date from PostgreSQL if no condition needs Snuba, and all other pages from Snuba.
+    is_by_date = request.args.get("sort", "date") in ("", "date")
+    needs_snuba = conditions.event or request.args.get("environment") or request.args.get("cursor")
+    is_fine = is_by_date and not needs_snuba
     found = scored_issues(projects, event_filters(conditions, windowed), shuffles_ties() and not is_fine)
     page = scored_page(found, limit)
     if shuffles_ties() and is_fine:

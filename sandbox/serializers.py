@@ -152,7 +152,7 @@ def status_json(issue: Row) -> Json:
             "statusDetails": {"inCommit": commit_json(resolution["inCommit"])},
         }
     details = {key: resolution[key] for key in ("inNextRelease", "inRelease") if key in resolution}
-    if snooze:
+    if "actor" in snooze:  # under conditions
         keys = ("ignoreCount", "ignoreUserCount", "ignoreUserWindow", "ignoreWindow")
         details = {key: snooze.get(key) for key in keys}
         details["ignoreUntil"] = iso(snooze.get("ignoreUntil"))

@@ -340,7 +340,7 @@ def ignore(issues: list[Row], details: Json, substatus: str | None) -> Json:
     snooze_json = snooze | {"ignoreUntil": iso(snooze["ignoreUntil"])}
     for issue in issues:
         if issue["status"] != "ignored":
-            stored = snooze | {"timesSeen": issue["times_seen"], "actor": caller.id} if is_conditional else None
+            stored = (snooze | {"actor": caller.id} if is_conditional else {}) | {"timesSeen": issue["times_seen"]}
             the_store().set_status(issue["id"], "ignored", substatus, snooze=stored)
             the_store().add_activity(issue["id"], caller.id, "set_ignored", **snooze_json)
     details_json: Json = {"ignoreUntilEscalating": True} if substatus == "archived_until_escalating" else {}

@@ -13,6 +13,7 @@ import time
 import unittest
 import uuid
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal
 
 import requests
@@ -20,7 +21,7 @@ import requests
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "..")))
 
 from sandbox import Sandbox
-from sandbox.ingest import MAX_BODY
+from sandbox.ingest import EVENTS_TO_ESCALATE, MAX_BODY
 
 DENIED = {"detail": "You do not have permission to perform this action."}
 MISSING = {"detail": "The requested resource does not exist"}
@@ -250,6 +251,8 @@ class TestServer(SandboxTest):
             response = connection.getresponse()
             self.assertEqual((response.status, len(response.read())), (200, length))
             self.assertEqual(response.headers["Content-Length"], "2")
+            sent = parsedate_to_datetime(response.headers["Date"])
+            self.assertLess(abs(sent.timestamp() - time.time()), 60)
         self.assertEqual(len(ports), 1)
 
     def test_a_body_over_the_limit_is_refused_after_it_was_read(self) -> None:
@@ -304,6 +307,63 @@ class TestGrouping(SandboxTest):
         self.api("PUT", f"/issues/{issue['id']}/", json={"status": "resolvedInNextRelease"})
         self.assertEqual(self.new_issue(message="regress", release="1")["status"], "resolved")
         self.assertEqual(self.new_issue(message="regress", release="2")["status"], "unresolved")
+
+
+class TestReopening(SandboxTest):
+    """An issue that is unresolved again has an activity that tells why."""
+
+    def reopened(self, archived: dict[str, Any], events: int) -> dict[str, Any]:
+        """Archive a new issue; submit events, the last of which must escalate the issue."""
+        message = uuid.uuid4().hex
+        issue = self.new_issue(message=message)
+        self.api("PUT", f"/issues/{issue['id']}/", json={"status": "ignored", **archived})
+        for _ in range(events - 1):
+            issue = self.new_issue(message=message)
+        self.assertEqual((issue["status"], issue["statusDetails"].get("ignoreUntilEscalating")), ("ignored", None))
+        event_id = self.submit(message=message)
+        issue = self.issue_of(event_id)
+        self.assertEqual((issue["status"], issue["substatus"]), ("unresolved", "escalating"))
+        self.assertEqual(issue["activity"][0]["data"], {"event_id": event_id})
+        return issue
+
+    def check_activity(self, issue: dict[str, Any], kind: str) -> None:
+        newest, previous, *_ = issue["activity"]
+        self.assertEqual(newest["type"], kind)
+        self.assertGreater(int(newest["id"]), int(previous["id"]))
+        created = datetime.fromisoformat(newest["dateCreated"])
+        self.assertLess(abs(created.timestamp() - time.time()), 60)
+
+    def test_escalating(self) -> None:
+        issue = self.reopened({"substatus": "archived_until_escalating"}, EVENTS_TO_ESCALATE)
+        self.check_activity(issue, "set_escalating")
+
+    def test_escalating_under_a_condition(self) -> None:
+        for substatus in (None, "archived_until_escalating"):
+            with self.subTest(substatus):
+                issue = self.reopened({"statusDetails": {"ignoreCount": 2}, "substatus": substatus}, 2)
+                self.check_activity(issue, "set_escalating")
+
+    def test_archived_forever(self) -> None:
+        issue = self.new_issue(message="forever")
+        self.api("PUT", f"/issues/{issue['id']}/", json={"status": "ignored", "substatus": "archived_forever"})
+        for _ in range(EVENTS_TO_ESCALATE + 1):
+            issue = self.new_issue(message="forever")
+        self.assertEqual((issue["status"], issue["substatus"]), ("ignored", "archived_forever"))
+
+    def test_regressed(self) -> None:
+        issue = self.new_issue(message="again")
+        self.api("PUT", f"/issues/{issue['id']}/", json={"status": "resolved"})
+        self.check_activity(self.new_issue(message="again"), "set_regression")
+
+    def test_reopened_by_a_user(self) -> None:
+        for status in ("resolved", "ignored"):
+            with self.subTest(status):
+                issue = self.new_issue(message="by hand")["id"]
+                for changed in (status, "unresolved"):
+                    self.api("PUT", f"/issues/{issue}/", json={"status": changed})
+                found = self.api("GET", f"/organizations/acme/issues/{issue}/").json()
+                self.check_activity(found, "set_unresolved")
+                self.assertEqual(found["activity"][0]["user"]["id"], self.env["USER_ID"])
 
 
 class TestIssueList(SandboxTest):
@@ -607,7 +667,7 @@ class TestShuffledTies(SandboxTest):
         times = [cls.start + number / cls.PER_SECOND for number in range(cls.COUNT)]
         cls.ids = {test.submit(message="quick", timestamp=moment) for moment in times}
         cls.issue = test.issue_of(next(iter(cls.ids)))["id"]
-        for number, moment in enumerate(times):
+        for number, moment in enumerate(reversed(times)):
             test.submit("PROJECT2", message=f"gate {number}", timestamp=moment)
 
     def events(self, **params: Any) -> requests.Response:
@@ -675,6 +735,14 @@ class TestShuffledTies(SandboxTest):
         pages = self.pages("/projects/acme/gate/issues/", limit=60, query="gate")
         listed = [issue["id"] for page in pages for issue in page]
         self.assertEqual((len(listed), len(set(listed))), (self.COUNT, self.COUNT))
+
+    def test_new_issues_are_ordered_by_seconds_and_then_by_id(self) -> None:
+        pages = self.pages("/organizations/acme/issues/", limit=60, sort="new", project="gate")
+        listed = [(issue["firstSeen"][:19], int(issue["id"])) for page in pages for issue in page]
+        self.assertEqual(listed, sorted(listed, reverse=True))
+        self.assertEqual((len(listed), len(set(listed))), (self.COUNT, self.COUNT))
+        first_seen = [issue["firstSeen"] for issue in pages[0]]
+        self.assertNotEqual(first_seen, sorted(first_seen, reverse=True))
 
 
 class TestDatabase(unittest.TestCase):

@@ -60,9 +60,12 @@ class TestOrganizationIssues(SandboxTest):
                 self.assertEqual(self.titles(**params), titles)
 
     def test_the_cursor_continues_a_page(self) -> None:
-        first = self.api("GET", ISSUES, params={"limit": 3})
-        self.assertEqual((len(first.json()), first.links["next"]["results"], first.headers["X-Hits"]), (3, "true", "4"))
-        self.assertEqual(self.titles(limit=3, cursor=first.links["next"]["cursor"]), ["at the gate"])
+        for sort in ("date", "new"):
+            first = self.api("GET", ISSUES, params={"limit": 3, "sort": sort})
+            page = (len(first.json()), first.links["next"]["results"], first.headers["X-Hits"])
+            self.assertEqual(page, (3, "true", "4"))
+            rest = self.titles(limit=3, sort=sort, cursor=first.links["next"]["cursor"])
+            self.assertEqual(rest, ["at the gate"])
 
     def test_rows_have_statistics_and_totals(self) -> None:
         for period, buckets in (("24h", 24), ("14d", 14)):
