@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from testing.plugin import ROOT
 
-SENTRY, HTTP, ERRORS = "util/sentry", "util/http", "util/errors"
+SENTRY, HTTP, ERRORS, TRIGGER = "util/sentry", "util/http", "util/errors", "util/trigger"
 MAX_SECONDS = 300
 
 
@@ -26,6 +26,39 @@ class Edit(NamedTuple):
 
 
 EDITS = (
+    Edit(f"{TRIGGER}/checkpoint.py", "return candidate.time >= self.floor or", "return candidate.time > self.floor or"),
+    Edit(f"{TRIGGER}/checkpoint.py", " or (0 < self.highest < candidate.number)", ""),
+    Edit(f"{TRIGGER}/checkpoint.py", "min(candidate.time, now)", "candidate.time"),
+    Edit(f"{TRIGGER}/checkpoint.py", "(min(time, self.time) for time", "(time for time"),
+    Edit(f"{TRIGGER}/checkpoint.py", "min([floor, *waiting])", "floor"),
+    Edit(f"{TRIGGER}/checkpoint.py", "        if len(waiting) < len(rest):\n", "        if False:\n"),
+    Edit(f"{TRIGGER}/checkpoint.py", "if not lookback or candidate.time < start", "if candidate.time < start"),
+    Edit(
+        f"{TRIGGER}/loop.py",
+        "                self._save(watched, checkpoint)\n                watched.backlog",
+        "                watched.backlog",
+    ),
+    Edit(f"{TRIGGER}/loop.py", "watched.checkpoint.floor > now", "False"),
+    Edit(f"{TRIGGER}/loop.py", "        if not watched.is_saved:\n", "        if False:\n"),
+    Edit(f"{TRIGGER}/loop.py", "if self._is_failing else 0.0", "if False else 0.0"),
+    Edit(f"{TRIGGER}/loop.py", "delay = max(delay, min(server_delay, MAX_SERVER_DELAY))", "delay = max(delay, 0.0)"),
+    Edit(f"{TRIGGER}/backlog.py", "if self._cut is None or _key(candidate) < self._cut:", "if True:"),
+    Edit(f"{TRIGGER}/dispatcher.py", "if response.is_success:", "if True:"),
+    Edit(
+        f"{TRIGGER}/state_file.py",
+        "    temporary.replace(path)\n",
+        '    path.write_text(temporary.read_text(), "utf-8")\n',
+    ),
+    Edit(f"{TRIGGER}/failures.py", "isinstance(failure, _PERMANENT) and now -", "now -"),
+    Edit(f"{TRIGGER}/lists.py", "        if part.has_ended:\n", "        if not part.truncated:\n"),
+    Edit(f"{TRIGGER}/lists.py", "page[-_OLD_RECORDS:]", "page[-1:]"),
+    Edit(f"{TRIGGER}/issue_sources.py", "if reason in self.reasons and time >= since:", "if reason in self.reasons:"),
+    Edit(f"{TRIGGER}/issue_sources.py", 'str(found.issue.get("id")) != candidate.issue_id', "False"),
+    Edit(f"{TRIGGER}/event_source.py", "return last - first > _SETTLE_SECONDS", "return last > 0"),
+    Edit(f"{TRIGGER}/event_source.py", "        if is_complete:\n", "        if True:\n"),
+    Edit(f"{TRIGGER}/base.py", 'if loaded.get("version") != STATE_VERSION:', "if False:"),
+    Edit(f"{TRIGGER}/base.py", "stream.tell() > MAX_LOG_CHARACTERS", "False"),
+    Edit("util/interruption.py", "            self._is_pending = True\n            return\n", ""),
     Edit(f"{SENTRY}/issue_changes.py", "in _ATTRIBUTES if name in inputs", "in _ATTRIBUTES if inputs.get(name)"),
     Edit(f"{SENTRY}/issue_changes.py", 'body["assignedTo"] = ""', 'body["assignedTo"] = "0"'),
     Edit("actions/list_issue_events/action.py", "Input.FULL, True", "Input.FULL, False"),

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 
 from insightconnect_plugin_runtime.exceptions import ConnectionTestException, PluginException
 
-from komand_sentry.util.interruption import Interruptible
+from komand_sentry.util.interruption import Interruptible, Termination
 from testing.plugin import ENVIRONMENT, LOCAL, Json, action_message, connection_test_message
 from testing.scripted_server import Answer, ScriptedServer
 from testing.support import connection_to, run_action
@@ -208,3 +209,76 @@ class _InterruptedClock:
 
     def sleep(self, _: float) -> None:
         raise KeyboardInterrupt
+
+
+TRIGGER = """
+import sys, time
+from komand_sentry.util.interruption import Termination
+termination = Termination()
+with termination:
+    if sys.argv[1] == "idle":
+        print("ready", flush=True)
+        time.sleep(20)
+    try:
+        with termination.deferred():
+            print("ready", flush=True)
+            time.sleep(0.5)
+            print("saved", flush=True)
+            if sys.argv[1] == "failing":
+                raise OSError("full")
+    except OSError:
+        pass
+    time.sleep(20)
+    print("went on")
+print("stopped")
+"""
+
+
+class TestTermination(unittest.TestCase):
+    """The end of a trigger by a signal."""
+
+    def stop(self, case: str, *numbers: int) -> tuple[float, str, int]:
+        """Signal a process.
+
+        :returns: the seconds until it ends, its output, and its exit status
+        """
+        argv = ["env", "--default-signal=INT", sys.executable, "-c", TRIGGER, case]
+        with subprocess.Popen(argv, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            process.stdout.readline()
+            started = time.monotonic()
+            for number in numbers:
+                process.send_signal(number)
+            output = process.stdout.read()
+            status = process.wait(SECONDS)
+        return time.monotonic() - started, output, status
+
+    def test_a_signal_ends_it_at_once_without_an_error(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with self.subTest(number):
+                seconds, output, status = self.stop("idle", number)
+                self.assertEqual((output, status), ("stopped\n", 0))
+                self.assertLess(seconds, 1)
+
+    def test_the_state_is_stored_first(self) -> None:
+        seconds, output, status = self.stop("saving", signal.SIGTERM, signal.SIGTERM)
+        self.assertEqual((output, status), ("saved\nstopped\n", 0))
+        self.assertLess(seconds, 1.5)
+
+    def test_a_signal_is_not_lost_if_the_state_cannot_be_stored(self) -> None:
+        seconds, output, status = self.stop("failing", signal.SIGTERM)
+        self.assertEqual((output, status), ("saved\nstopped\n", 0))
+        self.assertLess(seconds, 1.5)
+
+    def test_another_thread_handles_no_signals(self) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        found: list[object] = []
+
+        def run() -> None:
+            with Termination():
+                found.append(signal.getsignal(signal.SIGTERM))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        self.assertEqual(found, [before])

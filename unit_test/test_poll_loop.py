@@ -7,17 +7,22 @@ from datetime import UTC, datetime
 from typing import ClassVar
 from unittest import mock
 
+from hypothesis import given
+from hypothesis import strategies as st
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.util.errors.exceptions import NotFound, RateLimited, ServerFailed, Unauthorized, UnexpectedResponse
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.trigger import backlog
+from komand_sentry.util.trigger import checkpoint as checkpoint_module
 from komand_sentry.util.trigger import loop as module
 from komand_sentry.util.trigger.checkpoint import MAX_BATCH, OVERLAP, SECOND, Candidate, Checkpoint
 from komand_sentry.util.trigger.dispatcher import NotAccepted
 from komand_sentry.util.trigger.failures import MAX_TRANSIENT_FAILURES
 from komand_sentry.util.trigger.loop import PollLoop, ServerClock, StoppableClock, Stopped
 from testing.fake_clock import FakeClock
+
+from .conftest import many
 
 INTERVAL = 60
 
@@ -352,6 +357,76 @@ class TestFailures(LoopCase):
         for _ in range(51):
             loop.poll()
         self.assertEqual(self.host.sent, [{"id": key} for key in new])
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class KillableHost(MemoryHost):
+    """A host whose process is killed after some steps: before a message, after it, or after the state was stored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps_left = -1
+
+    def step(self) -> None:
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            raise Killed
+
+    def send_output(self, output: Record) -> None:
+        self.step()
+        super().send_output(output)
+        self.step()
+
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        super().save_checkpoint(name, checkpoint)
+        self.step()
+
+
+# What happens before a poll: how many records appear, how old each is in seconds, how many steps until the process is
+# killed (0 for never), and how many reads, details and messages fail.
+polls = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 3000), max_size=6),
+        st.sampled_from((0, 0, 1, 2, 3, 4, 5, 7)),
+        st.integers(0, 2),
+        st.integers(0, 2),
+        st.integers(0, 2),
+    ),
+    max_size=12,
+)
+
+
+class TestExactlyOnce(LoopCase):
+    @many
+    @given(polls, st.integers(1, 4))
+    def test_no_record_is_lost_and_a_kill_repeats_one_at_most(
+        self, polls: list[tuple[list[int], int, int, int, int]], batch: int
+    ) -> None:
+        self.setUp()
+        self.host = KillableHost()
+        kills = 0
+        down = ServerFailed(cause="c", assistance="a", status_code=503)
+        with mock.patch.object(checkpoint_module, "MAX_BATCH", batch):
+            loop = self.loop()
+            loop.poll()
+            for ages, steps, reads, details, messages in polls:
+                for age in ages:
+                    self.add(age=age)
+                self.source.failures, self.source.output_failures = [down] * reads, [down] * details
+                self.host.refuse, self.host.steps_left = messages, steps
+                try:
+                    self.clock.sleep(loop.poll())
+                except Killed:
+                    kills += 1
+                    loop = self.loop()
+            self.source.failures, self.source.output_failures = [], []
+            self.host.refuse, self.host.steps_left = 0, 0
+            self.loop().poll()
+        self.assertEqual(set(self.host.ids), {record.id for record in self.source.records})
+        self.assertLessEqual(len(self.host.ids) - len(self.source.records), kills)
 
 
 class TestRun(LoopCase):
