@@ -240,6 +240,13 @@ class TestState(NewIssueCase):
                 self.assertEqual(json.loads(self.state_file.read_text()).keys(), valid.keys())
         self.assertEqual(self.sent, [])
 
+    def test_the_log_between_two_messages_is_bounded(self) -> None:
+        self.log_stream.write("line\n" * 100_000 + "the last line\n")
+        self.watch(str)
+        text = self.log_stream.getvalue()
+        self.assertLess(len(text), 64 * 1024)
+        self.assertTrue(text.endswith("the last line\n"))
+
     def test_another_query_starts_without_the_state_and_another_interval_does_not(self) -> None:
         self.watch(str)
         self.submit("New")

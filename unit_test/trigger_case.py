@@ -1,5 +1,6 @@
 """Triggers run through the plugin's entry point in this process, with a clock that does not wait."""
 
+import io
 import json
 import logging
 import tempfile
@@ -73,6 +74,8 @@ class TriggerCase(unittest.TestCase):
             self.enterContext(mock.patch.object(runtime, name, str(path)))
         self.clock = PollingClock(self.folder / "FLAG_DIR" / FLAG)
         self.orchestrator = Orchestrator()
+        # The runtime keeps the log there until the next message.
+        self.log_stream = io.StringIO()
         self.trigger_id: str | None = "t-1"
 
     @property
@@ -95,9 +98,7 @@ class TriggerCase(unittest.TestCase):
         connection.meta = SimpleNamespace(workflow=SimpleNamespace(triggerId=self.trigger_id))
         trigger.connection = connection
         trigger.dispatcher = self.orchestrator
-        trigger.log_stream = SimpleNamespace(
-            getvalue=lambda: "", truncate=lambda _: None, seek=lambda _: None, tell=lambda: 0
-        )
+        trigger.log_stream = self.log_stream
         trigger.logger = logging.getLogger("plugin.test.trigger")
         validate(params, trigger.input.schema)
         with self.assertLogs(trigger.logger) as logs:
