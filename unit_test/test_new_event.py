@@ -246,6 +246,17 @@ class TestServers(TriggerCase):
         self.assertEqual(len(self.orchestrator.messages), 1)
         self.assertIn("Issue 6 is skipped until it can be read", "\n".join(log))
 
+    def test_an_event_that_the_server_cannot_show_is_sent_in_a_short_form(self) -> None:
+        new = event(FIRST, time.time() + 5)
+        failure = ("GET", f"{EVENTS[1]}{FIRST}/", Answer(500, b'{"detail": "Internal Error"}'))
+        empty = ((*EVENTS, found([])), (*ISSUE, found({"id": "5"})))
+        script = (ROOT, *empty * 2, *((*EVENTS, found([new])), (*ISSUE, found({"id": "5"})), failure) * 3)
+        with ScriptedServer(*script) as server:
+            self.watch(server, *[str] * 4)
+        output = self.orchestrator.outputs[0]
+        self.assertEqual((output["event"]["eventID"], output["issue_id"]), (FIRST, "5"))
+        self.assertIn("Sentry cannot show this event", output["summary"])
+
     def test_an_incomplete_list_sends_nothing(self) -> None:
         now = time.time()
         page = [event(f"{number:032x}", now + 40) for number in range(100)]

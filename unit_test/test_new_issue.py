@@ -356,6 +356,24 @@ class TestFailures(TriggerCase):
         self.assertEqual([output["issue"]["title"] for output in self.orchestrator.outputs], ["Pump"])
         self.assertEqual(dict(server.received[4].params)["sort"], "new")
 
+    def test_an_issue_that_the_server_cannot_show_is_sent_in_a_short_form(self) -> None:
+        failure = ("GET", "/api/0/organizations/acme/issues/5/", Answer(500, b'{"detail": "Internal Error"}'))
+        page = (*SEARCH, found([row(5, 20)]))
+        with ScriptedServer(TIME, (*SEARCH, PAGE), (*SEARCH, PAGE), *(page, failure) * 3) as server:
+            self.watch(server, *[str] * 4)
+        output = self.orchestrator.outputs[0]
+        self.assertEqual((output["issue"], output["reason"]), ({"id": "5"}, "new"))
+        self.assertIn("Sentry cannot show this issue", output["summary"])
+
+    def test_an_issue_that_was_merged_meanwhile_is_skipped(self) -> None:
+        remaining = ("GET", "/api/0/organizations/acme/issues/5/", found({"id": "4"}))
+        event = ("GET", "/api/0/organizations/acme/issues/5/events/latest/", found({"eventID": "1"}))
+        page = (*SEARCH, found([row(5, 20)]))
+        with ScriptedServer(TIME, (*SEARCH, PAGE), (*SEARCH, PAGE), *(page, remaining, event) * 3) as server:
+            log = self.watch(server, *[str] * 4)
+        self.assertEqual(self.orchestrator.outputs, [])
+        self.assertIn("no longer exists", "\n".join(log))
+
     def test_a_revoked_token_is_logged_without_the_token(self) -> None:
         token = "sntryu_" + "0123456789abcdef" * 4
         refusal = Answer(401, json.dumps({"detail": f"Invalid token {token}"}).encode())
