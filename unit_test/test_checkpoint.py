@@ -22,6 +22,11 @@ def record(number: int, seconds: float = 0) -> Candidate:
     return Candidate(str(number), NOW + round(seconds * SECOND), number)
 
 
+def event(name: int, seconds: float) -> Candidate:
+    """A record without a number, which only its time can show to be new."""
+    return record(name, seconds)._replace(number=0)
+
+
 def ids(candidates: Sequence[Candidate]) -> list[str]:
     return [candidate.id for candidate in candidates]
 
@@ -46,7 +51,7 @@ class TestDecide(unittest.TestCase):
 
     def test_a_record_that_becomes_visible_within_the_overlap_is_sent(self) -> None:
         after = decide([record(2, 100)], Checkpoint.start([record(1)], NOW), NOW + 100 * SECOND).checkpoint
-        late = record(3, 100 - OVERLAP / SECOND)._replace(number=0)
+        late = event(3, 100 - OVERLAP / SECOND)
         self.assertEqual(ids(decide([record(2, 100), late], after, NOW).batch), ["3"])
 
     def test_an_issue_whose_first_event_is_days_old_is_new_by_its_number(self) -> None:
@@ -61,17 +66,36 @@ class TestDecide(unittest.TestCase):
         self.assertEqual(decide([Candidate("b", NOW - 2 * OVERLAP)], start, NOW).batch, ())
 
     def test_a_record_from_the_future_hides_no_other(self) -> None:
-        future = record(2, 10 * OVERLAP / SECOND)
+        future = event(2, 10 * OVERLAP / SECOND)
         after = decide([future], Checkpoint.start([], NOW), NOW).checkpoint
-        decision = decide([future, record(3, 60)], after, NOW + 60 * SECOND)
+        decision = decide([future, event(3, 60)], after, NOW + 60 * SECOND)
         self.assertEqual(ids(decision.batch), ["3"])
 
     def test_records_from_the_future_do_not_shorten_the_overlap(self) -> None:
         checkpoint = Checkpoint.start([], NOW)
-        future = [record(number, 50) for number in range(2, 9)]
+        future = [event(number, 50) for number in range(2, 9)]
         with mock.patch.object(module, "MAX_SEEN", 5):
             checkpoint = decide(future, checkpoint, NOW).checkpoint
-        self.assertEqual(ids(decide([record(20, 1)], checkpoint, NOW).batch), ["20"])
+        self.assertEqual(ids(decide([event(20, 1)], checkpoint, NOW).batch), ["20"])
+
+    def test_late_records_of_the_next_batch_stay_new(self) -> None:
+        checkpoint = decide([event(name, name) for name in (100, 101, 102)], Checkpoint.start([], NOW), NOW).checkpoint
+        late = [event(name, name) for name in (50, 51)]
+        with mock.patch.object(module, "MAX_SEEN", 3), mock.patch.object(module, "MAX_BATCH", 1):
+            first = decide(late, checkpoint, NOW + 200 * SECOND)
+            self.assertEqual((ids(first.batch), ids(first.rest)), (["50"], ["51"]))
+            self.assertEqual(ids(decide(late, first.checkpoint, NOW + 200 * SECOND).batch), ["51"])
+
+    def test_old_records_of_the_next_batch_stay_new(self) -> None:
+        # Only their numbers show that they are new, and the one with the higher number is older.
+        checkpoint = Checkpoint.start([record(1)], NOW)
+        old = [record(11, -90_000), record(10, -80_000)]
+        with mock.patch.object(module, "MAX_BATCH", 1):
+            first = decide(old, checkpoint, NOW)
+            self.assertEqual(ids(first.batch), ["11"])
+            second = decide(old, first.checkpoint, NOW)
+            self.assertEqual((ids(second.batch), second.rest), (["10"], ()))
+            self.assertEqual(decide(old, second.checkpoint, NOW).batch, ())
 
     def test_the_first_state_is_bounded(self) -> None:
         existing = [record(number, -number / 10) for number in range(1, 3 * module.MAX_SEEN)]
