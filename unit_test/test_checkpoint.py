@@ -192,7 +192,7 @@ class TestExactlyOnce(unittest.TestCase):
                 sent.append(candidate)
                 checkpoint = checkpoint.after(candidate, NOW + 3600 * SECOND)
                 stored = json.dumps(checkpoint.as_json())
-            self.assertEqual(decision.checkpoint, checkpoint.reduced(decision.batch, decision.rest))
+            self.assertEqual(decision.checkpoint, checkpoint.reduced(decision.rest))
             stored = json.dumps(decision.checkpoint.as_json())
             if not decision.rest:
                 return stored

@@ -21,6 +21,9 @@ MAX_SEEN = 5_000
 MAX_BATCH = 1_000
 
 
+_NUMBERS = ("time", "floor", "highest", "reached", "listed")
+
+
 class Candidate(NamedTuple):
     """A record that a poll found.
 
@@ -50,6 +53,7 @@ class Checkpoint:
     :param seen: the times of the records since `floor` by ID. Never changed in place
     :param highest: the highest number of a record. A record with a higher one is new, whatever its time is: Sentry
         takes the time of an issue from its first event, which an application can send days later
+    :param reached: the highest number of a record that was sent, which becomes `highest` when no older one waits
     :param listed: the time of the server at the last complete poll
     """
 
@@ -57,6 +61,7 @@ class Checkpoint:
     floor: int
     seen: dict[str, int] = field(default_factory=dict)
     highest: int = 0
+    reached: int = 0
     listed: int = 0
 
     @classmethod
@@ -71,7 +76,7 @@ class Checkpoint:
         known = [candidate for candidate in existing if not lookback or candidate.time < start]
         seen = {candidate.id: candidate.time for candidate in known}
         highest = max((candidate.number for candidate in known), default=0)
-        return cls(start, start - overlap, seen, highest, start).reduced((), (), overlap)
+        return cls(start, start - overlap, seen, highest, highest, start).reduced((), overlap)
 
     def is_new(self, candidate: Candidate) -> bool:
         """Whether a record was neither sent nor there before the trigger started."""
@@ -85,9 +90,10 @@ class Checkpoint:
         :param now: the time of the server
         """
         time = max(self.time, min(candidate.time, now))
-        return replace(self, time=time, seen={**self.seen, candidate.id: candidate.time})
+        reached = max(self.reached, candidate.number)
+        return replace(self, time=time, seen={**self.seen, candidate.id: candidate.time}, reached=reached)
 
-    def reduced(self, batch: Sequence[Candidate], rest: Sequence[Candidate], overlap: int = OVERLAP) -> "Checkpoint":
+    def reduced(self, rest: Sequence[Candidate], overlap: int = OVERLAP) -> "Checkpoint":
         """The checkpoint after all records of a batch were sent, without what is no longer necessary.
 
         :param rest: the new records that were not sent yet. They stay new
@@ -101,12 +107,11 @@ class Checkpoint:
         floor = max(self.time - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
         floor = max(self.floor, min([floor, *waiting]))
         seen = {key: time for key, time in self.seen.items() if time >= floor}
-        highest = max(self.highest, 0, *(candidate.number for candidate in batch))
-        return replace(self, floor=floor, seen=seen, highest=highest)
+        return replace(self, floor=floor, seen=seen, highest=self.reached)
 
     def as_json(self) -> dict[str, Any]:
         """The checkpoint as a JSON object."""
-        return {name: getattr(self, name) for name in ("time", "floor", "seen", "highest", "listed")}
+        return {name: getattr(self, name) for name in (*_NUMBERS, "seen")}
 
     @classmethod
     def parse(cls, value: Any) -> Self:
@@ -114,13 +119,12 @@ class Checkpoint:
 
         :raises InvalidState: it is not that
         """
-        names = ("time", "floor", "highest", "listed")
-        if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in names):
+        if not isinstance(value, dict) or not all(_is_number(value.get(name)) for name in _NUMBERS):
             raise InvalidState("a checkpoint is incomplete")
         seen = value.get("seen")
         if not isinstance(seen, dict) or not all(map(_is_number, seen.values())):
             raise InvalidState("the seen records are incomplete")
-        return cls(value["time"], value["floor"], seen, value["highest"], value["listed"])
+        return cls(seen=seen, **{name: value[name] for name in _NUMBERS})
 
 
 class Decision(NamedTuple):
@@ -148,7 +152,7 @@ def decide(candidates: Iterable[Candidate], checkpoint: Checkpoint, now: int, ov
     after = checkpoint
     for candidate in batch:
         after = after.after(candidate, now)
-    return Decision(batch, rest, after.reduced(batch, rest, overlap))
+    return Decision(batch, rest, after.reduced(rest, overlap))
 
 
 def _is_number(value: object) -> bool:
