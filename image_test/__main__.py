@@ -1,22 +1,29 @@
 """Builds the image and runs the messages of tests/ in a container, against a sandbox outside.
 
-One container in HTTP mode runs all of them. On stdin, where each takes a container, some of them suffice.
+One container in HTTP mode runs all of the actions. On stdin, where each takes a container, some of them suffice. A
+trigger runs in two containers, the second of which continues from the state of the first.
 
 The containers are confined: they run as the user nobody, read-only and without capabilities.
     python -m image_test            tests the image
     python -m image_test FILE.plg   loads an export and tests it
 """
 
+import json
 import re
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages, sample_steps
+from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages, sample_steps, trigger_sample
+from testing.sink import Sink
+from testing.support import connection_to, run_action
 
 from .container import Container, build, load, output_of, plugin_container
 
@@ -41,6 +48,11 @@ except OSError as error:
 ON_STDIN = ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue", "get_event")
 MAX_SIZE = 4 * 2**20
 STARTS = 5
+TRIGGERS = ("new_issue", "new_event")
+WAIT_SECONDS = 60
+# A trigger that is stopped before it has read the response to a message sends the message again.
+RESPONSE_SECONDS = 1.0
+MAX_STOP_SECONDS = 5.0
 
 
 def check_files(container: Container) -> None:
@@ -106,7 +118,8 @@ def check_body(name: str, body: Json, mode: str) -> None:
 def check_stdin(container: Container) -> None:
     """Run messages in containers that read them from stdin."""
     info = output_of(*container.argv(), "info")
-    assert "update_issue" in info, info
+    missing = [name for name in ("update_issue", *TRIGGERS) if name not in info]
+    assert not missing, f"not in the image: {missing}\n{info}"
     with Sandbox() as sandbox:
         messages = sample_messages(sandbox.env)
         for name in ON_STDIN:
@@ -124,6 +137,45 @@ def check_http(container: Container) -> None:
             is_test = name == "connection_test"
             body = server.test_connection(message) if is_test else server.run(name, message)
             check_body(name, body, "HTTP")
+
+
+def check_triggers(container: Container) -> None:
+    """Run each trigger in two containers that share a cache: a record is sent once, and SIGTERM ends the container."""
+    for name in TRIGGERS:
+        with Sandbox() as sandbox, Sink() as sink, container.cache() as cache:
+            connection = connection_to(sandbox.base, sandbox.env["TOKEN"])
+            message = trigger_sample(name, sandbox.env, sink.url)
+            stops = []
+            for count in (1, 2):
+                event = {"message": f"Pump P-{count} stopped"}
+                run_action("submit_event", connection, {"dsn": sandbox.env["DSN_PUBLIC"], "event_json": event})
+                stops.append(run_trigger(container, cache, message, sink, count))
+            titles = [(output.get("issue") or output["event"])["title"] for output in sink.outputs]
+        assert titles == ["Pump P-1 stopped", "Pump P-2 stopped"], titles
+        print(f"  stdin  {name}: ok, stopped in {' and '.join(f'{seconds:.1f} s' for seconds in stops)}")
+
+
+def run_trigger(container: Container, cache: tuple[str, ...], message: Json, sink: Sink, count: int) -> float:
+    """Run a trigger in a container until the sink has accepted `count` messages.
+
+    :returns: how many seconds it takes to stop the container
+    """
+    name = f"sentry-test-{uuid.uuid4().hex[:8]}"
+    argv = [*container.argv("--name", name, *cache), "run"]
+    with tempfile.TemporaryFile() as start, tempfile.TemporaryFile() as log:
+        start.write(json.dumps(message).encode())
+        start.seek(0)
+        process = subprocess.Popen(argv, stdin=start, stdout=log, stderr=log)
+        is_complete = sink.wait_for(lambda outputs: len(outputs) >= count, WAIT_SECONDS)
+        time.sleep(RESPONSE_SECONDS)
+        seconds = seconds_of(lambda: container.stop(name))
+        status = process.wait()
+        log.seek(0)
+        output = log.read().decode(errors="replace")
+    assert is_complete, f"the sink has {len(sink.outputs)} messages instead of {count}:\n{output}"
+    assert status == 0, f"ended with status {status}:\n{output}"
+    assert seconds <= MAX_STOP_SECONDS, f"ended {seconds:.1f} s after it was stopped:\n{output}"
+    return seconds
 
 
 def report_cold_start(container: Container) -> None:
@@ -149,6 +201,7 @@ def main() -> int:
             load(Path(sys.argv[1]), container)
             check_stdin(container)
             check_http(container)
+            check_triggers(container)
             return 0
         build()
         check_files(container)
@@ -156,6 +209,7 @@ def main() -> int:
         check_confinement(container)
         check_stdin(container)
         check_http(container)
+        check_triggers(container)
         report_cold_start(container)
     except AssertionError as error:
         print(f"FAILED: {error}", file=sys.stderr)

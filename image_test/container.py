@@ -4,6 +4,9 @@ import gzip
 import shutil
 import subprocess
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +45,20 @@ class Container:
         :returns: its output
         """
         return output_of(*self.argv("--entrypoint", "python"), "-c", code)
+
+    @contextmanager
+    def cache(self) -> Iterator[tuple[str, ...]]:
+        """The options of `argv` for a new volume in which triggers store their state."""
+        volume = f"sentry-test-{uuid.uuid4().hex[:8]}"
+        output_of(*self.command, "volume", "create", volume)
+        try:
+            yield ("--volume", f"{volume}:/workspace/cache")
+        finally:
+            output_of(*self.command, "volume", "rm", "--force", volume)
+
+    def stop(self, name: str) -> None:
+        """Send SIGTERM to a container if it runs, and SIGKILL after 10 seconds."""
+        subprocess.run([*self.command, "stop", "--time", "10", name], capture_output=True, check=False)
 
     def size(self, image: str = "") -> int:
         """The size of an image in bytes, by default of this one."""

@@ -52,6 +52,17 @@ def action_message(name: str, params: Json, connection: Json) -> Json:
     return {"version": "v1", "type": "action_start", "body": body}
 
 
+def trigger_message(name: str, params: Json, connection: Json, dispatcher_url: str, trigger_id: str) -> Json:
+    """The message that starts a trigger.
+
+    :param dispatcher_url: where the trigger sends its records
+    :param trigger_id: names the file with the state of the trigger
+    """
+    dispatcher = {"url": dispatcher_url, "webhook_url": ""}
+    body = {"trigger": name, "meta": {"triggerId": trigger_id}, "connection": connection, "input": params}
+    return {"version": "v1", "type": "trigger_start", "body": {**body, "dispatcher": dispatcher}}
+
+
 def connection_test_message(connection: Json) -> Json:
     return {"version": "v1", "type": "connection_test", "body": {"connection": connection}}
 
@@ -71,6 +82,17 @@ def sample_messages(env: Mapping[str, str]) -> dict[str, Json]:
             message["body"]["input"]["dsn"] = env["DSN_PUBLIC"]
         found[name] = message
     return found
+
+
+def trigger_sample(name: str, env: Mapping[str, str], dispatcher_url: str) -> Json:
+    """The message of tests/ that starts a trigger, for a server. It cannot run in HTTP mode.
+
+    :param env: URL, tokens and DSNs, like `Sandbox.env`
+    """
+    message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+    message["body"]["connection"] |= {"token": {"token": env["TOKEN"]}, "url": env["BASE"]}
+    message["body"]["dispatcher"]["url"] = dispatcher_url
+    return message
 
 
 def another_event(messages: Mapping[str, Json]) -> Json:

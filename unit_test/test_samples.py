@@ -1,15 +1,19 @@
-"""The messages of tests/ and the examples of the spec are valid. test_entry_points.py runs the messages."""
+"""The messages of tests/ and the examples of the spec are valid. test_entry_points.py runs the messages of actions."""
 
 import json
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from komand_sentry.connection.schema import ConnectionSchema
-from testing.plugin import ROOT, SAMPLES, Json
+from komand_sentry.util.step import SentryAction
+from komand_sentry.util.trigger.base import SentryTrigger
+from testing.plugin import ROOT, SAMPLES, Json, trigger_message
 from testing.support import ACTIONS, SandboxTestCase, validate
+from unit_test.trigger_case import TRIGGERS
 
 SPEC: Json = yaml.safe_load(Path(ROOT, "plugin.spec.yaml").read_text(encoding="utf-8"))
 
@@ -24,18 +28,28 @@ def example_of(field: Json) -> Any:
 
 
 class TestSamples(unittest.TestCase):
-    def test_there_is_one_for_each_action_without_credentials(self) -> None:
-        self.assertEqual({path.stem for path in SAMPLES.glob("*.json")}, {*ACTIONS, "connection_test"})
+    def test_there_is_one_for_each_action_and_trigger_without_credentials(self) -> None:
+        steps: dict[str, Callable[[], SentryAction | SentryTrigger]] = {**ACTIONS, **TRIGGERS}
+        self.assertEqual({path.stem for path in SAMPLES.glob("*.json")}, {*steps, "connection_test"})
         for path in SAMPLES.glob("*.json"):
             body: Json = json.loads(path.read_text(encoding="utf-8"))["body"]
             with self.subTest(path.name):
                 self.assertEqual(set(body["connection"]), set(ConnectionSchema.schema["properties"]))
                 self.assertEqual(body["connection"]["token"]["token"], "")
-                if path.stem in ACTIONS:
-                    schema = ACTIONS[path.stem]().input.schema
+                if path.stem in steps:
+                    self.assertEqual(body["trigger" if path.stem in TRIGGERS else "action"], path.stem)
+                    schema = steps[path.stem]().input.schema
+                    validate(body["input"], schema)
                     self.assertLessEqual(body["input"].keys(), schema["properties"].keys())
                     self.assertLessEqual(set(schema.get("required", ())), body["input"].keys())
                     self.assertEqual(body["input"].get("dsn", ""), "")
+
+    def test_those_of_triggers_are_like_the_messages_of_insightconnect(self) -> None:
+        for name in TRIGGERS:
+            message: Json = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+            body = message["body"]
+            parts = (body["input"], body["connection"], body["dispatcher"]["url"], body["meta"]["triggerId"])
+            self.assertEqual(message, trigger_message(name, *parts))
 
 
 # Inputs whose examples contradict each other, or are of values that a new server does not have.
