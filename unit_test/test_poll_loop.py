@@ -16,6 +16,7 @@ from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.trigger import backlog
 from komand_sentry.util.trigger import checkpoint as checkpoint_module
 from komand_sentry.util.trigger import loop as module
+from komand_sentry.util.trigger.backlog import Backlog
 from komand_sentry.util.trigger.checkpoint import MAX_BATCH, OVERLAP, SECOND, Candidate, Checkpoint
 from komand_sentry.util.trigger.dispatcher import NotAccepted
 from komand_sentry.util.trigger.failures import MAX_TRANSIENT_FAILURES
@@ -220,6 +221,25 @@ class TestPolls(LoopCase):
         self.source.gone.clear()
         loop.poll()
         self.assertEqual(self.host.ids, new)
+
+
+class TestBacklog(unittest.TestCase):
+    def test_nothing_later_than_a_cut_record_is_kept(self) -> None:
+        # It would be sent first, and the state would then be past the record that was cut.
+        waiting = Backlog()
+        waiting.open(Checkpoint(0, 0))
+        with mock.patch.object(backlog, "MAX_RECORDS", 2):
+            for time in (9, 8, 7, 6, 5, 4, 3, 10, 7):
+                waiting.add(Candidate(f"at {time}", time))
+        self.assertTrue(waiting.is_cut)
+        self.assertEqual(sorted(candidate.time for candidate in waiting.candidates), [3, 4, 5, 6])
+
+    def test_what_was_sent_meanwhile_is_removed(self) -> None:
+        waiting = Backlog()
+        waiting.open(Checkpoint(0, 0))
+        waiting.add(Candidate("a", 1))
+        waiting.open(Checkpoint(1, 0, {"a": 1}))
+        self.assertEqual((list(waiting.candidates), waiting.is_cut), ([], False))
 
 
 class TestFailures(LoopCase):
