@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import trustme
-
 from testing.plugin import Json
 
 # The statuses of the responses to rejected messages. None closes the connection without a response.
@@ -80,6 +78,9 @@ class Sink:
         self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.01,), daemon=True)
 
     def _use_tls(self) -> None:
+        # `make demo` uses the sink without TLS, and its environment does not have this package.
+        import trustme  # noqa: PLC0415
+
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.ca_bundle))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
