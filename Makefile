@@ -38,7 +38,7 @@ setup: .venv/ready .venv-tools/ready ## Create both development environments fro
 	@$(@D)/bin/python -m pip install --disable-pip-version-check --progress-bar off --requirement $< | $(PIP_PROGRESS)
 	@touch $@
 
-demo: $(DEMO_ENV)/ready ## Triage an issue in a sandbox, a local server that behaves like Sentry (about 10 s)
+demo: $(DEMO_ENV)/ready ## Run a trigger and a triage in a sandbox, a local server that behaves like Sentry (about 10 s)
 	@$(DEMO_ENV)/bin/python -m tools.demo
 
 run: $(DEMO_ENV)/ready ## Run a message of tests/ against a sandbox: make run ACTION=list_project_issues
@@ -78,7 +78,7 @@ export: .venv/ready ## Write the file that InsightConnect imports, load it and r
 	@tools/image export
 	.venv/bin/python -m image_test "$$(ls -t *.plg | head -n 1)"
 
-docs: .venv/ready ## Update the examples and the actions of README.md and artwork/demo.svg from real runs
+docs: .venv/ready ## Update README.md, docs/recipes.md and artwork/demo.svg from real runs
 	.venv/bin/python -m tools.docs
 
 docs-check: .venv/ready ## Check that make docs changes nothing

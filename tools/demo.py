@@ -1,6 +1,6 @@
-"""Demonstrates the plugin: `python -m tools.demo` runs actions against a sandbox and prints inputs and outputs.
+"""Demonstrates the plugin: `python -m tools.demo` runs it against a sandbox and prints inputs and outputs.
 
-It submits events, lists issues and events, and triages the newest issue.
+It starts a trigger, submits events until it fires, lists issues and events, and triages the newest issue.
 
 Each step is a process of `bin/komand_sentry run` with a JSON message on stdin, as InsightConnect starts it. Exits with
 status 1 if a step does not return what the demo expects.
@@ -8,18 +8,26 @@ status 1 if a step does not return what the demo expects.
 
 import json
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sandbox import Sandbox
 from testing.plugin import Json, action_message, connection_test_message, run_plugin
+from testing.sink import Sink
+from testing.trigger_process import TriggerProcess
 
 WIDTH = 100
 MAX_INPUT = 160
 TRIAGE = "triage: "
+# Of the trigger, in seconds. InsightConnect users can set 10 or more.
+POLL_INTERVAL = 1
+MAX_TRIGGER_SECONDS = 30
+MAX_SUMMARY_LINES = 4
 
 STOP: Json = {
     "message": "Pump P-2 stopped",
@@ -76,8 +84,12 @@ class Demo:
         """
         env = self.sandbox.env
         slugs = {"organization_slug": env["ORG"], "project_slug": env["PROJECT"]}
-        expect(self.step("connection test", None).get("success") is True, "the connection test passes")
-        stopped = self.submit(slugs)
+        with Sink() as sink, tempfile.TemporaryDirectory() as folder, self.start_trigger(sink, Path(folder)) as trigger:
+            expect(self.step("connection test", None).get("success") is True, "the connection test passes")
+            stopped = self.submit_message(slugs)
+            self.wait_for_trigger(sink, stopped)
+            expect(trigger.terminate() == 0, "the trigger ends after SIGTERM")
+        self.submit_exceptions()
 
         issues = self.step("list_project_issues", {**slugs, "statsPeriod": "24h"})["issues"]
         expect([issue["count"] for issue in issues] == ["2", "1"], "three events form two issues")
@@ -90,20 +102,46 @@ class Demo:
         unresolved = self.step("list_project_issues", slugs, "the unresolved issues")["issues"]
         expect([issue["id"] for issue in unresolved] == [stopped], "the resolved issue is not listed")
 
-    def submit(self, slugs: Json) -> str:
-        """Submit three events of two issues.
+    def start_trigger(self, sink: Sink, folder: Path) -> TriggerProcess:
+        """Start the trigger New Issue, which polls the sandbox from now on.
 
-        :returns: the ID of the first event's issue
+        :param folder: for its state
+        """
+        params = {"organization_slug": self.sandbox.env["ORG"], "lookback": 60}
+        shortened = f"polls every {POLL_INTERVAL} s for this demo, at least 10 s otherwise"
+        self.print_inputs("new_issue", params, f"a trigger, which {shortened}")
+        return TriggerProcess("new_issue", params, self.connection, sink.url, folder, interval=POLL_INTERVAL)
+
+    def wait_for_trigger(self, sink: Sink, issue_id: str) -> None:
+        """Wait until the trigger sends an issue, and print why and the start of its summary."""
+        self.print_inputs("new_issue", {}, "the trigger fires")
+        started = time.monotonic()
+        expect(sink.wait_for(bool, MAX_TRIGGER_SECONDS), f"the trigger fires within {MAX_TRIGGER_SECONDS} s")
+        output = sink.outputs[0]
+        lines = [line for line in output["summary"].splitlines() if line]
+        for line in (f"reason: {output['reason']}", *lines[:MAX_SUMMARY_LINES], "..."):
+            print(wrapped("out", line))
+        print(f"        {time.monotonic() - started:.1f} s", flush=True)
+        expect(output["issue"]["id"] == issue_id, "the trigger sends the new issue")
+        expect(output["reason"] == "new", "the issue is new")
+
+    def submit_message(self, slugs: Json) -> str:
+        """Submit an event and wait until it has an issue.
+
+        :returns: the ID of the issue
         """
         inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": STOP}
         waiting = {"wait_for_issue": True, "organization_slug": slugs["organization_slug"]}
         output = self.step("submit_event", inputs | waiting, "a message with an old time")
         expect(output["found"] is True, "the issue of the event is found")
-        for title in ("an exception", "the same again"):
-            again = self.step("submit_event", inputs | {"event_json": LEAK}, title)
-            expect(len(again["id"]) == 32, "the event has an ID")
         issue_id: str = output["issue_id"]
         return issue_id
+
+    def submit_exceptions(self) -> None:
+        """Submit two events of another issue."""
+        for title in ("an exception", "the same again"):
+            inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": LEAK}
+            expect(len(self.step("submit_event", inputs, title)["id"]) == 32, "the event has an ID")
 
     def triage(self) -> None:
         """Find the newest issue, read its latest event, and resolve it with an assignee and a comment."""
@@ -128,21 +166,28 @@ class Demo:
         expect(issue["statusDetails"]["inRelease"] == "pumps@1.4.1", "the issue is resolved in the release")
         expect(updated["not_applied"] == [], "everything is applied, with the comment")
 
+    @property
+    def connection(self) -> Json:
+        return {"token": {"token": self.sandbox.env["TOKEN"]}, "url": self.sandbox.base}
+
+    def print_inputs(self, name: str, params: Json, title: str = "") -> None:
+        """Print the heading of the next step, and its inputs."""
+        self.steps += 1
+        print(f"\n{bold(f'{self.steps}. {name}')}{f'  ({title})' if title else ''}")
+        for key, value in params.items():
+            print(wrapped("in", f"{key}: {as_text(value, MAX_INPUT)}"))
+
     def step(self, name: str, params: Json | None, title: str = "") -> Json:
         """Run one step and print its inputs, its outputs and its duration.
 
         :param params: the inputs of the action, None for the connection test
         """
-        self.steps += 1
-        connection = {"token": {"token": self.sandbox.env["TOKEN"]}, "url": self.sandbox.base}
-        print(f"\n{bold(f'{self.steps}. {name}')}{f'  ({title})' if title else ''}")
-        for key, value in (params or {"url": self.sandbox.base}).items():
-            print(wrapped("in", f"{key}: {as_text(value, MAX_INPUT)}"))
+        self.print_inputs(name, params or {"url": self.sandbox.base}, title)
         started = time.monotonic()
         if params is None:
-            output = output_of(run_plugin("test", connection_test_message(connection)))
+            output = output_of(run_plugin("test", connection_test_message(self.connection)))
         else:
-            output = output_of(run_plugin("run", action_message(name, params, connection)))
+            output = output_of(run_plugin("run", action_message(name, params, self.connection)))
         for line in summary(output):
             print(wrapped("out", line))
         print(f"        {time.monotonic() - started:.1f} s", flush=True)

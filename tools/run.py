@@ -1,6 +1,7 @@
 """Runs a message of tests/ against a sandbox: `python -m tools.run list_project_issues`.
 
-The sandbox's URL, token and DSN are filled in here, so the files in tests/ stay without credentials.
+The sandbox's URL, token and DSN are filled in here, so the files in tests/ stay without credentials. A trigger is ended
+after its first message.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 from sandbox import Sandbox
 from testing.plugin import ENVIRONMENT, LOCAL, SECOND_ISSUE_ACTIONS, Json, another_event, sample_messages
+from tools.trigger import TRIGGERS, run_trigger, trigger_samples
 
 WIDTH = 110
 
@@ -29,6 +31,14 @@ def run_message(name: str, message: Json) -> tuple[str, Json]:
     return log, body
 
 
+def run_sample(sandbox: Sandbox, name: str, message: Json) -> tuple[str, Json]:
+    """Run a message of tests/; return the log, and the body of the response or of the first message of a trigger."""
+    if name in TRIGGERS:
+        done = run_trigger(sandbox, name, message["body"]["input"])
+        return done.log, done.message["body"]
+    return run_message(name, message)
+
+
 def pretty(value: Any, indent: str = "") -> str:
     """JSON in which each object and list that fits into a line is on one line."""
     text = json.dumps(value, ensure_ascii=False)
@@ -44,7 +54,7 @@ def pretty(value: Any, indent: str = "") -> str:
 def main() -> int:
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     with Sandbox() as sandbox:
-        messages = sample_messages(sandbox.env)
+        messages = {**sample_messages(sandbox.env), **trigger_samples(sandbox.env)}
         if name not in messages:
             print(f"There is no message {name!r} in tests/. Choose one of: {', '.join(messages)}", file=sys.stderr)
             return 2
@@ -55,10 +65,11 @@ def main() -> int:
             run_message("submit_event", another_event(messages))
         print(f"Input (tests/{name}.json):\n{pretty(messages[name]['body'].get('input', {}))}\n")
         started = time.monotonic()
-        log, body = run_message(name, messages[name])
+        log, body = run_sample(sandbox, name, messages[name])
         seconds = time.monotonic() - started
-    print(f"Log:\n{log}\n\nResponse after {seconds:.1f} s:\n{pretty(body)}")
-    return 0 if body["status"] == "ok" else 1
+    heading = "First message" if name in TRIGGERS else "Response"
+    print(f"Log:\n{log}\n\n{heading} after {seconds:.1f} s:\n{pretty(body)}")
+    return 0 if body.get("status", "ok") == "ok" else 1
 
 
 if __name__ == "__main__":
