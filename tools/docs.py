@@ -1,17 +1,16 @@
-"""Updates the generated parts of README.md and artwork/demo.svg: `python -m tools.docs`, with `--check` only compares.
+"""Updates the generated parts of the documentation: `python -m tools.docs`, with `--check` only compares.
 
-README.md lists all actions with the scopes that they need, and shows some messages of tests/ with the responses of real
-runs against a sandbox. demo.svg shows the triage of `make demo`. Constants replace the values that differ between runs.
+README.md lists all triggers and actions with the scopes that they need, and shows some messages of tests/ with the
+responses of real runs against a sandbox. docs/recipes.md shows the steps of real runs of its workflows.
+artwork/demo.svg shows the triage of `make demo`. Constants replace the values that differ between runs.
 """
 
 import contextlib
 import html
 import io
-import json
 import re
 import sys
 from collections.abc import Sequence
-from hashlib import md5
 from pathlib import Path
 
 import yaml
@@ -19,109 +18,55 @@ import yaml
 from komand_sentry.util.sentry.scopes import ACTION_SCOPES, WAIT_SCOPES
 from sandbox import Sandbox
 from testing.plugin import ROOT, Json, run_plugin, sample_messages
-from tools.demo import TRIAGE, Demo
+from tools.demo import TRIAGE, Demo, output_of
+from tools.examples import blocks_of, input_text, normalized, output_text
+from tools.recipes import recipe_blocks
+from tools.trigger import TRIGGERS, run_trigger, trigger_samples
 
 README = ROOT / "README.md"
+RECIPES = ROOT / "docs" / "recipes.md"
 PICTURE = ROOT / "artwork" / "demo.svg"
 SPEC = ROOT / "plugin.spec.yaml"
 
-KEY, TIME = "3f6b2c1d9e8a4f70b5c4d3e2f1a09b8c", "2026-08-01T12:00:00Z"
-# The messages of tests/ that README.md shows.
+# The messages of tests/ that README.md shows, in the order in which they run.
 EXAMPLES = (
     "submit_event",
+    "new_issue",
     "list_project_issues",
     "list_issue_events",
-    "search_issues",
     "get_event",
-    "update_issues",
     "update_issue",
 )
-# The attributes of a record that README.md shows. It says that records have more.
-SHOWN_ATTRIBUTES = {
-    "issues": ("id", "shortId", "title", "level", "status", "count", "lastSeen", "permalink"),
-    "issue": ("id", "shortId", "title", "status", "hasSeen", "permalink"),
-    "events": ("eventID", "groupID", "title", "dateCreated", "tags", "entries", "errors"),
-    "event": ("eventID",),
-    "details": ("message", "release", "environment", "level", "tags"),
-}
+# README.md shows a whole summary in demo.svg.
+SUMMARY_LINES = 1
+# Triggers read what this action reads.
+TRIGGER_SCOPES = ACTION_SCOPES["search_issues"]
 
 CHARACTER_WIDTH, LINE_HEIGHT, MARGIN = 7.8, 18, 20
-
-
-def normalized(text: str) -> str:
-    """The text with constants instead of the values that differ between runs."""
-    for pattern, constant in (
-        (r"http://[0-9a-f]{32}@127\.0\.0\.1:\d+", f"https://{KEY}@sentry.example.com"),
-        (r"http://127\.0\.0\.1:\d+", "https://sentry.example.com"),
-        (r"(?!2018)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(?:Z|\+00:00)?", TIME),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "2026-08-01 12:00:00 UTC"),
-        (r"\b\d{13}:\d+:\d\b", "1785585600000:0:0"),
-    ):
-        text = re.sub(pattern, constant, text)
-    return with_constant_ids(text)
-
-
-def with_constant_ids(text: str) -> str:
-    """The text with a constant instead of each event ID, a distinct one for each."""
-    ids = [event_id for event_id in re.findall(r"\b[0-9a-f]{32}\b", text) if event_id != KEY]
-    for number, event_id in enumerate(dict.fromkeys(ids), start=1):
-        constant = md5(f"event {number}".encode(), usedforsecurity=False).hexdigest()
-        text = text.replace(event_id, constant)
-    return text
-
-
-def shortened(output: Json) -> Json:
-    """The output with only the shown attributes of each record."""
-    short: Json = {}
-    for name, value in output.items():
-        keys = SHOWN_ATTRIBUTES.get(name)
-        if keys is None:
-            short[name] = value
-        elif isinstance(value, list):
-            short[name] = [{key: record[key] for key in keys if key in record} for record in value]
-        else:
-            short[name] = {key: value[key] for key in keys if key in value}
-    return short
 
 
 def examples() -> dict[str, str]:
     """The inputs and the outputs of EXAMPLES, keyed by the names of their blocks in README.md."""
     texts = {}
     with Sandbox() as sandbox:
-        messages = sample_messages(sandbox.env)
+        messages = {**sample_messages(sandbox.env), **trigger_samples(sandbox.env)}
         for name in EXAMPLES:
-            body = run_plugin("run", messages[name])
-            if body["status"] != "ok":
-                raise AssertionError(body)
-            texts[name] = example(messages[name]["body"]["input"], shortened(body["output"]))
-    separator = "\n\f\n"
-    # All texts at once, so that an event has the same ID in each.
-    constant = normalized(separator.join(texts.values())).split(separator)
-    return {f"example {name}": f"```\n{wrapped(text)}\n```" for name, text in zip(texts, constant, strict=True)}
+            params = messages[name]["body"]["input"]
+            if name in TRIGGERS:
+                output = run_trigger(sandbox, name, params).message["body"]["output"]
+            else:
+                output = output_of(run_plugin("run", messages[name]))
+            texts[f"example {name}"] = f"{input_text(params)}\n{output_text(output, SUMMARY_LINES)}"
+    return blocks_of(texts)
 
 
-def example(params: Json, output: Json) -> str:
-    """The inputs and the output as JSON, with the summary as the text that a ticket shows."""
-    lines = [f"in   {json.dumps(params)}"]
-    summary = output.pop("summary", "")
-    lines.append(f"out  {json.dumps(output)}")
-    if summary:
-        first, *others = filter(None, summary.splitlines())
-        lines += [f"     summary: {first}", *(f"      {line}" for line in others)]
-    return "\n".join(lines)
-
-
-def wrapped(text: str, width: int = 118) -> str:
-    """The text with long lines broken after a comma or a colon, and continued below their start."""
-    lines = []
-    for line in text.splitlines():
-        rest = line
-        while len(rest) > width:
-            cut = max(rest.rfind(mark, 6, width) + 2 for mark in (", ", ": "))
-            lines.append(rest[:cut].rstrip())
-            rest = " " * 6 + rest[cut:]
-        lines.append(rest)
-    return "\n".join(lines)
+def triggers_table() -> str:
+    """A table of all triggers: what they do, and which scopes their tokens need."""
+    triggers: Json = yaml.safe_load(SPEC.read_text("utf-8"))["triggers"]
+    rows = ["| Trigger | Purpose | Scope of the token, any one of |", "|---|---|---|"]
+    for trigger in triggers.values():
+        rows.append(f"| {trigger['title']} | {purpose(trigger['description'])} | {any_of(TRIGGER_SCOPES)} |")
+    return "\n".join(rows)
 
 
 def actions_table() -> str:
@@ -135,8 +80,8 @@ def actions_table() -> str:
 
 
 def purpose(description: str) -> str:
-    """What an action does, from its description in the spec."""
-    text = description.removeprefix("This action is used to ")
+    """What an action or a trigger does, from its description in the spec."""
+    text = re.sub("^This (action|trigger) is used to ", "", description)
     return f"{text[:1].upper()}{text[1:]}"
 
 
@@ -148,19 +93,19 @@ def _wait_scopes() -> str:
     return f"With `wait_for_issue`, {' and '.join(f'`{scopes[0]}`' for scopes in WAIT_SCOPES)}"
 
 
-def with_blocks(readme: str, blocks: dict[str, str]) -> str:
-    """README.md with these generated blocks.
+def with_blocks(document: str, blocks: dict[str, str]) -> str:
+    """The document with these generated blocks.
 
     :raises AssertionError: a block has no place, or a place has no block or no end
     """
-    names = re.findall(r"<!-- generated: (.*?) -->", readme)
-    if sorted(names) != sorted(blocks) or readme.count("<!-- end -->") != len(names):
-        raise AssertionError(f"README.md needs one place with an end for each block: {', '.join(blocks)}")
+    names = re.findall(r"<!-- generated: (.*?) -->", document)
+    if sorted(names) != sorted(blocks) or document.count("<!-- end -->") != len(names):
+        raise AssertionError(f"one place with an end is needed for each block: {', '.join(blocks)}")
 
     def block(match: re.Match[str]) -> str:
         return f"<!-- generated: {match[1]} -->\n{blocks[match[1]]}\n<!-- end -->"
 
-    return re.sub(r"<!-- generated: (.*?) -->.*?<!-- end -->", block, readme, flags=re.DOTALL)
+    return re.sub(r"<!-- generated: (.*?) -->.*?<!-- end -->", block, document, flags=re.DOTALL)
 
 
 def demo_lines() -> list[str]:
@@ -202,9 +147,10 @@ def color_of(line: str) -> str:
 
 
 def main() -> int:
-    blocks = {**examples(), "actions": actions_table()}
+    readme, recipes = README.read_text("utf-8"), RECIPES.read_text("utf-8")
     current = {
-        README: with_blocks(README.read_text(encoding="utf-8"), blocks),
+        README: with_blocks(readme, {**examples(), "triggers": triggers_table(), "actions": actions_table()}),
+        RECIPES: with_blocks(recipes, recipe_blocks(recipes)),
         PICTURE: picture(demo_lines()),
     }
     if "--check" in sys.argv:
