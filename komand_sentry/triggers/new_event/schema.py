@@ -39,20 +39,20 @@ class NewEventInput(insightconnect_plugin_runtime.Input):
     "interval": {
       "type": "integer",
       "title": "Interval",
-      "description": "Seconds between two polls, at least 10",
+      "description": "Seconds between two polls, from 10 to 86400. A workflow starts up to this time after Sentry has processed the event",
       "default": 60,
       "order": 6
     },
     "issue_id": {
       "type": "string",
       "title": "Issue ID",
-      "description": "The ID of the issue to watch, either a numeric ID, a short ID such as PUMP-STATION-1K, or a permalink. Set either this or project_slug",
+      "description": "The ID of the issue to watch, either a numeric ID, a short ID such as PUMP-STATION-1K, or a permalink. Set either issue_id or project_slug, not both",
       "order": 2
     },
     "lookback": {
       "type": "integer",
       "title": "Lookback",
-      "description": "How many seconds back to start when the trigger runs for the first time, at most 7776000 (90 days). With 0, it starts now, and events that exist do not start a workflow",
+      "description": "How many seconds back to start when the trigger runs for the first time, or without the state of its earlier run, at most 7776000 (90 days). With 0, events that exist at the first poll do not start a workflow",
       "default": 0,
       "order": 7
     },
@@ -65,13 +65,13 @@ class NewEventInput(insightconnect_plugin_runtime.Input):
     "project_slug": {
       "type": "string",
       "title": "Project Slug",
-      "description": "The slug of the project to watch. Set either this or issue_id",
+      "description": "The slug of the project to watch. Set either project_slug or issue_id, not both",
       "order": 3
     },
     "query": {
       "type": "string",
       "title": "Query",
-      "description": "Sentry search query that the issues of the project must match. All new events of these issues start a workflow. Empty for all issues",
+      "description": "Search query in Sentry's syntax that an issue of the project must match when the trigger polls. All its new events start a workflow. Empty for all issues. Only with project_slug",
       "order": 4
     }
   },
@@ -101,7 +101,7 @@ class NewEventOutput(insightconnect_plugin_runtime.Output):
     "event": {
       "$ref": "#/definitions/Event",
       "title": "Event",
-      "description": "The event",
+      "description": "The event, with the same attributes as from Get Event",
       "order": 1
     },
     "issue_id": {

@@ -41,7 +41,7 @@ class NewIssueInput(insightconnect_plugin_runtime.Input):
     "events": {
       "type": "array",
       "title": "Events",
-      "description": "What starts the workflow, any of new, regressed, escalating, reopened. Empty for new",
+      "description": "What starts the workflow, any of new (the issue is new), regressed (it occurs again after it was resolved), escalating (it was archived and occurs more often again), reopened (it was set to unresolved again). Empty for new",
       "default": [
         "new"
       ],
@@ -53,14 +53,14 @@ class NewIssueInput(insightconnect_plugin_runtime.Input):
     "interval": {
       "type": "integer",
       "title": "Interval",
-      "description": "Seconds between two polls, at least 10",
+      "description": "Seconds between two polls, from 10 to 86400. A workflow starts up to this time after Sentry has processed the event",
       "default": 60,
       "order": 6
     },
     "lookback": {
       "type": "integer",
       "title": "Lookback",
-      "description": "How many seconds back to start when the trigger runs for the first time, at most 7776000 (90 days). With 0, it starts now, and issues that exist do not start a workflow",
+      "description": "How many seconds back to start when the trigger runs for the first time, or without the state of its earlier run, at most 7776000 (90 days). With 0, issues that exist at the first poll do not start a workflow",
       "default": 0,
       "order": 7
     },
@@ -82,7 +82,7 @@ class NewIssueInput(insightconnect_plugin_runtime.Input):
     "query": {
       "type": "string",
       "title": "Query",
-      "description": "Sentry search query that the issues must match. Empty for all issues",
+      "description": "Search query in Sentry's syntax that an issue must match when the trigger polls. Empty for all issues, whatever their status",
       "order": 4
     }
   },
@@ -106,7 +106,7 @@ class NewIssueOutput(insightconnect_plugin_runtime.Output):
     "issue": {
       "$ref": "#/definitions/Issue",
       "title": "Issue",
-      "description": "The issue",
+      "description": "The issue, with the same attributes as from Get Issue",
       "order": 1
     },
     "reason": {
