@@ -58,7 +58,7 @@ EDITS = (
     Edit(f"{TRIGGER}/event_source.py", "        if is_complete:\n", "        if True:\n"),
     Edit(f"{TRIGGER}/base.py", 'if loaded.get("version") != STATE_VERSION:', "if False:"),
     Edit(f"{TRIGGER}/base.py", "stream.tell() > MAX_LOG_CHARACTERS", "False"),
-    Edit("util/interruption.py", "            self._is_pending = True\n            return\n", ""),
+    Edit("util/interruption.py", "        if self._is_deferring:\n            return\n", ""),
     Edit(f"{SENTRY}/issue_changes.py", "in _ATTRIBUTES if name in inputs", "in _ATTRIBUTES if inputs.get(name)"),
     Edit(f"{SENTRY}/issue_changes.py", 'body["assignedTo"] = ""', 'body["assignedTo"] = "0"'),
     Edit("actions/list_issue_events/action.py", "Input.FULL, True", "Input.FULL, False"),

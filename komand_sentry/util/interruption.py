@@ -17,12 +17,15 @@ class _Terminated(SystemExit):
 class Termination:
     """A context that SIGTERM or SIGINT ends, without an error. For work that goes on until it is stopped.
 
+    `is_requested`: a signal was received. Python drops an exception that is raised within a finalizer, so the work must
+    look at this, too.
+
     Only the main thread can handle signals. Elsewhere, the context does nothing.
     """
 
     def __init__(self) -> None:
         self._is_deferring = False
-        self._is_pending = False
+        self.is_requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -46,12 +49,12 @@ class Termination:
             yield
         finally:
             self._is_deferring = False
-            if self._is_pending:
+            if self.is_requested:
                 raise _Terminated(0)
 
     def _handle(self, number: int, _: object) -> None:
+        self.is_requested = True
         if self._is_deferring:
-            self._is_pending = True
             return
         # A second signal must not interrupt the error handling of the first.
         for handled in self._previous:

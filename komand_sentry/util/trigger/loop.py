@@ -65,10 +65,11 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class StoppableClock:
-    """A clock whose sleep ends when the runtime wants the trigger to stop."""
+    """A clock whose sleep ends when the runtime or a signal wants the trigger to stop."""
 
     clock: Clock
     host: Host
+    termination: Termination = field(default_factory=Termination)
 
     def now(self) -> datetime:
         """See Clock."""
@@ -98,7 +99,7 @@ class StoppableClock:
         except OSError:
             # It removed its flag, and then could not store the state.
             is_running = False
-        if not is_running:
+        if not is_running or self.termination.is_requested:
             raise Stopped
 
 
@@ -159,7 +160,6 @@ class PollLoop:
     server_clock: ServerClock
     clock: StoppableClock
     log: Log
-    termination: Termination = field(default_factory=Termination)
     _failures: int = 0
     _is_failing: bool = False
 
@@ -170,7 +170,7 @@ class PollLoop:
 
     def run(self) -> None:
         """Poll until the runtime or a signal stops the trigger. A failed poll does not."""
-        with self.termination:
+        with self.clock.termination:
             try:
                 while True:
                     delay = self.poll()
@@ -178,7 +178,7 @@ class PollLoop:
                     self.clock.sleep(delay)
             except Stopped:
                 pass
-        self.log.info("The trigger was stopped. It continues from here when it runs again.")
+        self.log.info("The trigger was stopped.")
 
     def poll(self) -> float:
         """Poll each list once, and send what is new.
@@ -280,7 +280,7 @@ class PollLoop:
     def _save(self, watched: _Watched, checkpoint: Checkpoint) -> None:
         if watched.is_saved and checkpoint == watched.checkpoint:
             return
-        with self.termination.deferred():
+        with self.clock.termination.deferred():
             watched.checkpoint, watched.is_saved = checkpoint, False
             try:
                 self.host.save_checkpoint(watched.source.name, checkpoint)
