@@ -52,7 +52,6 @@ EDITS = (
     Edit(f"{TRIGGER}/failures.py", "isinstance(failure, _PERMANENT) and now -", "now -"),
     Edit(f"{TRIGGER}/lists.py", "        if part.has_ended:\n", "        if not part.truncated:\n"),
     Edit(f"{TRIGGER}/lists.py", "page[-_OLD_RECORDS:]", "page[-1:]"),
-    Edit(f"{TRIGGER}/issue_sources.py", "if reason in self.reasons and time >= since:", "if reason in self.reasons:"),
     Edit(f"{TRIGGER}/issue_sources.py", 'str(found.issue.get("id")) != candidate.issue_id', "False"),
     Edit(f"{TRIGGER}/event_source.py", "return last - first > _SETTLE_SECONDS", "return last > 0"),
     Edit(f"{TRIGGER}/event_source.py", "        if is_complete:\n", "        if True:\n"),

@@ -134,8 +134,9 @@ class TestNewEvent(TriggerCase):
         # The issue is young: none of its events is older than the state.
         self.submitted = []
         now = time.time()
-        self.watch(burst, *[str] * 12, project_slug="pump-station", query=f"test:{self.tag}")
+        log = self.watch(burst, *[str] * 12, project_slug="pump-station", query=f"test:{self.tag}")
         self.assertEqual(sorted(self.sent), sorted(self.submitted))
+        self.assertNotIn("The poll failed", "\n".join(log))
 
 
 class TestInvalidInputs(unittest.TestCase):

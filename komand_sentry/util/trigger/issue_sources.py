@@ -178,7 +178,7 @@ class ChangedIssues(_IssueOutput):
         is_deep = self._notices_status and self._deep.is_due(self.client.clock.monotonic())
         for row in self.issues.read(BY_LAST_SEEN, since, _DEEP_RECORDS if is_deep else _COMPARED_RECORDS):
             if self._may_have_changed(row, has_new_event=time_of(row, "lastSeen") >= since):
-                yield from self._unreadable.skip(str(row.get("id")), self._changes(row, checkpoint.floor))
+                yield from self._unreadable.skip(str(row.get("id")), self._changes(row))
             elif str(row.get("id")) not in self._known:
                 self._remember(row)
 
@@ -209,12 +209,12 @@ class ChangedIssues(_IssueOutput):
         substatus = row.get("substatus")
         return not substatus or substatus in self.reasons or "reopened" in self.reasons
 
-    def _changes(self, row: Record, since: int) -> Iterator[Candidate]:
+    def _changes(self, row: Record) -> Iterator[Candidate]:
         issue_id = str(row.get("id"))
         for activity in self._get_activity(issue_id):
             reason = _REASON_OF.get(str(activity.get("type")))
             time = time_of(activity, "dateCreated")
-            if reason in self.reasons and time >= since:
+            if reason in self.reasons:
                 # An activity keeps its ID if its issue is merged into another one.
                 yield Candidate(str(activity.get("id") or f"{issue_id}:{time}"), time, 0, issue_id, reason)
         self._remember(row)
