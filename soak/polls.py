@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -26,6 +26,7 @@ from komand_sentry.connection import Connection
 from komand_sentry.triggers import NewEvent, NewIssue
 from komand_sentry.util.http.messages import Request, Response
 from komand_sentry.util.http.transport import Transport
+from komand_sentry.util.trigger import checkpoint, event_source, issue_sources
 from testing.checks import check
 from testing.plugin import Json, trigger_message
 from testing.processes import read_stats
@@ -40,10 +41,11 @@ REGRESSED_EVERY = 8
 MAX_ISSUES = 10
 # The events and activities of an issue that the server keeps.
 MAX_HISTORY = 5
-# A trigger remembers up to a thousand records of each list, and what it knows of the issues that it read.
-MAX_GROWTH_MIB = 4
-MAX_GROWTH_BLOCKS = 15_000
-MAX_STATE_KIB = 128
+# What a trigger remembers at most. In the plugin, it is so much that days pass until it is reached.
+BOUNDS = ((checkpoint, "MAX_SEEN", 100), (issue_sources, "_MAX_KNOWN", 50), (event_source, "_MAX_KNOWN", 50))
+MAX_GROWTH_MIB = 2
+MAX_GROWTH_BLOCKS = 3_000
+MAX_STATE_KIB = 16
 LAST_PAGE = '<https://sentry.example.com/>; rel="next"; results="false"; cursor="0:100:0"'
 PROJECT = {"id": "2", "slug": "pump-station"}
 TRIGGERS: tuple[tuple[Callable[[], Any], Json], ...] = (
@@ -246,7 +248,12 @@ def run_trigger(make: Callable[[], Any], inputs: Json) -> str:
 
 @contextmanager
 def isolated(folder: str) -> Iterator[None]:
-    """Store the state and look for the stop flag in a folder, and print no log."""
-    paths = mock.patch.multiple(runtime, CACHE_DIR=folder, FLAG_DIR=folder)
-    with paths, open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+    """Store the state and look for the stop flag in a folder, set BOUNDS, and print no log."""
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.multiple(runtime, CACHE_DIR=folder, FLAG_DIR=folder))
+        for module, name, value in BOUNDS:
+            stack.enter_context(mock.patch.object(module, name, value))
+        nothing = stack.enter_context(open(os.devnull, "w"))
+        stack.enter_context(redirect_stdout(nothing))
+        stack.enter_context(redirect_stderr(nothing))
         yield
