@@ -27,7 +27,7 @@ class Edit(NamedTuple):
 
 EDITS = (
     Edit(f"{TRIGGER}/checkpoint.py", "return candidate.time >= self.floor or", "return candidate.time > self.floor or"),
-    Edit(f"{TRIGGER}/checkpoint.py", " or (0 < self.highest < candidate.number)", ""),
+    Edit(f"{TRIGGER}/checkpoint.py", " or candidate.number > self.highest", ""),
     Edit(f"{TRIGGER}/checkpoint.py", "min(candidate.time, now)", "candidate.time"),
     Edit(f"{TRIGGER}/checkpoint.py", "(min(time, self.time) for time", "(time for time"),
     Edit(f"{TRIGGER}/checkpoint.py", "min([floor, *waiting])", "floor"),

@@ -61,6 +61,10 @@ class TestDecide(unittest.TestCase):
         self.assertEqual(ids(decision.batch), ["3"])
         self.assertEqual(decide(found, decision.checkpoint, NOW).batch, ())
 
+    def test_the_first_issue_of_all_is_new_by_its_number(self) -> None:
+        decision = decide([record(1, -7200)], Checkpoint.start([], NOW), NOW)
+        self.assertEqual(ids(decision.batch), ["1"])
+
     def test_old_records_without_numbers_are_not_sent(self) -> None:
         start = Checkpoint.start([Candidate("a", NOW)], NOW)
         self.assertEqual(decide([Candidate("b", NOW - 2 * OVERLAP)], start, NOW).batch, ())

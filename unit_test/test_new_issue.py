@@ -198,6 +198,16 @@ class TestChangedIssues(NewIssueCase):
         self.watch(str, str, events=["new", "regressed"])
         self.assertEqual(self.sent, [("regressed", "Old")])
 
+    def test_a_regression_that_is_resolved_again_before_the_next_poll(self) -> None:
+        def regress() -> None:
+            self.submit("Old", timestamp=time.time() + 1)
+            self.update("Old", status="resolved")
+
+        self.submit("Old")
+        self.update("Old", status="resolved")
+        self.watch(str, regress, str, events=["regressed"])
+        self.assertEqual(self.sent, [("regressed", "Old")])
+
     def test_two_changes_between_two_polls(self) -> None:
         def twice() -> None:
             for _ in range(2):
@@ -324,8 +334,9 @@ class TestFailures(TriggerCase):
         next_page = {"Link": '<http://h.example/>; rel="next"; results="true"; cursor="0:100:0"'}
         rows = [row(number, 30) for number in range(10, 30)]
         rows += [{"id": "9", "firstSeen": None}, row(8, -900_000)]
+        existing = found([row(50, -1_000_000)])
         script = (
-            *(TIME, (*SEARCH, PAGE), (*SEARCH, PAGE)),
+            *(TIME, (*SEARCH, existing), (*SEARCH, existing)),
             *((*SEARCH, Answer(body=json.dumps(rows).encode(), headers=next_page)), (*SEARCH, found([row(31, 20)]))),
             ("GET", "/api/0/organizations/acme/issues/31/", found(row(31, 20))),
             ("GET", "/api/0/organizations/acme/issues/31/events/latest/", Answer(404)),

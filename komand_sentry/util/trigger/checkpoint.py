@@ -82,7 +82,7 @@ class Checkpoint:
         """Whether a record was neither sent nor there before the trigger started."""
         if candidate.id in self.seen:
             return False
-        return candidate.time >= self.floor or (0 < self.highest < candidate.number)
+        return candidate.time >= self.floor or candidate.number > self.highest
 
     def after(self, candidate: Candidate, now: int) -> "Checkpoint":
         """The checkpoint after a record was sent.

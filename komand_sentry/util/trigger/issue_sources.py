@@ -136,6 +136,7 @@ class _Known(NamedTuple):
     """
 
     status: tuple[object, object]
+    last_seen: object
     checked: float
 
 
@@ -195,16 +196,19 @@ class ChangedIssues(_IssueOutput):
         known = self._known.get(str(row.get("id")))
         if known is None:
             # After a restart, this includes what was reopened meanwhile.
-            is_closed = row.get("status") != "unresolved"
-            return self._is_relevant(row) or is_closed if has_new_event else self._notices_status and not is_closed
+            if not has_new_event:
+                return self._notices_status and not _is_closed(row)
+            return self._is_relevant(row) or _is_closed(row)
         if known.status != _status(row):
             return True
+        # With a new event, a resolved issue has regressed, and was resolved again since.
+        has_regressed = row.get("status") == "resolved" and known.last_seen != row.get("lastSeen")
         is_due = self.client.clock.monotonic() - known.checked > _RECHECK_SECONDS
-        return has_new_event and is_due and self._is_relevant(row)
+        return has_regressed or (has_new_event and is_due and (self._is_relevant(row) or _is_closed(row)))
 
     def _is_relevant(self, row: Record) -> bool:
         """Whether the status is one that follows from a change. Sentry before 23 has no substatus."""
-        if row.get("status") != "unresolved":
+        if _is_closed(row):
             return False
         substatus = row.get("substatus")
         return not substatus or substatus in self.reasons or "reopened" in self.reasons
@@ -229,10 +233,15 @@ class ChangedIssues(_IssueOutput):
 
     def _remember(self, row: Record) -> None:
         issue_id = str(row.get("id"))
-        self._known[issue_id] = _Known(_status(row), self.client.clock.monotonic())
+        self._known[issue_id] = _Known(_status(row), row.get("lastSeen"), self.client.clock.monotonic())
         self._known.move_to_end(issue_id)
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
+
+
+def _is_closed(row: Record) -> bool:
+    """Whether an issue is resolved or archived."""
+    return row.get("status") != "unresolved"
 
 
 def _status(row: Record) -> tuple[object, object]:
