@@ -218,6 +218,15 @@ class TestChangedIssues(NewIssueCase):
         self.watch(twice, str, events=["regressed"])
         self.assertEqual(self.sent, [("regressed", "Old")] * 2)
 
+    def test_other_events_send_no_earlier_changes(self) -> None:
+        self.submit("Old")
+        self.watch(str, events=["regressed"])
+        self.update("Old", status="resolved")
+        self.update("Old", status="unresolved")
+        self.sandbox.store.run("UPDATE activity SET created = created - 100")
+        self.watch(str, events=["regressed", "reopened"])
+        self.assertEqual(self.sent, [])
+
     def test_earlier_changes_are_not_sent(self) -> None:
         self.submit("Old")
         self.update("Old", status="resolved")
@@ -326,7 +335,9 @@ class TestFailures(TriggerCase):
 
         with ScriptedServer(("GET", "/api/0/", Answer(play=dated)), (*SEARCH, PAGE), (*SEARCH, PAGE)) as s:
             self.watch(s)
-        self.assertEqual(json.loads(self.state_file.read_text())["checkpoints"]["new_issues"]["time"], 1785585600000000)
+        self.assertEqual(
+            json.loads(self.state_file.read_text())["checkpoints"]["new_issues"]["latest"], 1785585600000000
+        )
         self.assertEqual(dict(s.received[1].params)["sort"], "new")
         self.assertEqual(dict(s.received[1].params)["query"], "")
 
@@ -356,7 +367,9 @@ class TestFailures(TriggerCase):
         empty = (listed, ("GET", path, PAGE), exists, closed)
         script = (
             *(TIME, (*SEARCH, Answer(404)), missing),
-            *empty * 2,
+            *empty,
+            *((*SEARCH, Answer(404)), missing),
+            *empty,
             *(listed, ("GET", path, found([row(5, 20)])), closed),
             ("GET", "/api/0/organizations/acme/issues/5/", Answer(404)),
             ("GET", "/api/0/issues/5/", found({"id": "5", "title": "Pump"})),
@@ -374,7 +387,7 @@ class TestFailures(TriggerCase):
             self.watch(server, *[str] * 4)
         output = self.orchestrator.outputs[0]
         self.assertEqual((output["issue"], output["reason"]), ({"id": "5"}, "new"))
-        self.assertIn("Sentry cannot show this issue", output["summary"])
+        self.assertIn("The details of this issue are missing", output["summary"])
 
     def test_an_issue_that_was_merged_meanwhile_is_skipped(self) -> None:
         remaining = ("GET", "/api/0/organizations/acme/issues/5/", found({"id": "4"}))

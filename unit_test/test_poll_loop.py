@@ -11,16 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from insightconnect_plugin_runtime.exceptions import PluginException
 
-from komand_sentry.util.errors.exceptions import NotFound, RateLimited, ServerFailed, Unauthorized, UnexpectedResponse
+from komand_sentry.util.errors.exceptions import (
+    ConnectionFailed,
+    NotFound,
+    RateLimited,
+    ServerFailed,
+    Unauthorized,
+    UnexpectedResponse,
+)
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.trigger import backlog
 from komand_sentry.util.trigger import checkpoint as checkpoint_module
 from komand_sentry.util.trigger import loop as module
 from komand_sentry.util.trigger.backlog import Backlog
 from komand_sentry.util.trigger.checkpoint import MAX_BATCH, OVERLAP, SECOND, Candidate, Checkpoint
+from komand_sentry.util.trigger.clocks import ServerClock, StoppableClock, Stopped
 from komand_sentry.util.trigger.dispatcher import NotAccepted
 from komand_sentry.util.trigger.failures import MAX_TRANSIENT_FAILURES
-from komand_sentry.util.trigger.loop import PollLoop, ServerClock, StoppableClock, Stopped
+from komand_sentry.util.trigger.loop import PollLoop
 from testing.fake_clock import FakeClock
 
 from .conftest import many
@@ -43,12 +51,12 @@ class Log:
 class MemorySource:
     """A list in memory. `failures` are raised by the next reads, `gone` do not exist any more."""
 
-    name: ClassVar[str] = "records"
     overlap: ClassVar[int] = OVERLAP
     start_overlap: ClassVar[int] = OVERLAP
-    stores_listed: ClassVar[bool] = False
+    is_full = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "records") -> None:
+        self.name = name
         self.records: list[Candidate] = []
         self.failures: list[Exception] = []
         self.output_failures: list[Exception] = []
@@ -340,6 +348,39 @@ class TestFailures(LoopCase):
                     loop.poll()
                 self.assertEqual(self.host.sent, [{"id": first, "problem": f"{failure.cause} a"}, {"id": second}])
 
+    def test_many_records_with_the_same_failure_do_not_take_days(self) -> None:
+        self.loop().poll()
+        new = self.add(40)
+        gone = [ConnectionFailed(cause="c", assistance="a") for _ in range(MAX_TRANSIENT_FAILURES + 38)]
+        self.source.output_failures = list(gone)
+        loop = self.loop()
+        for _ in range(MAX_TRANSIENT_FAILURES):
+            loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertEqual([output for output in self.host.sent if "problem" not in output], [{"id": new[-1]}])
+
+    def test_a_defect_of_the_plugin_does_not_block_the_other_records(self) -> None:
+        self.loop().poll()
+        new = self.add(2)
+        self.source.output_failures = [TypeError("a secret")] * 3
+        loop = self.loop()
+        for _ in range(3):
+            loop.poll()
+        self.assertEqual(self.host.ids, new)
+        self.assertNotIn("a secret", str(self.host.sent))
+
+    def test_a_failure_after_a_cut_loses_nothing(self) -> None:
+        self.loop().poll()
+        new = self.add(12)
+        self.host.refuse = 1
+        with mock.patch.object(backlog, "MAX_RECORDS", 3):
+            loop = self.loop()
+            loop.poll()
+            self.assertEqual(self.source.forgotten, 1)
+            for _ in range(4):
+                loop.poll()
+        self.assertEqual(self.host.ids, new)
+
     def test_a_failure_that_may_end_by_itself_gets_more_time(self) -> None:
         self.loop().poll()
         new = self.add()
@@ -474,13 +515,15 @@ class TestRun(LoopCase):
             if poll % 10 == 0:
                 self.add()
                 self.source.records = self.source.records[-100:]
+            # As the trigger does once an hour.
+            self.source.is_full = poll % 60 == 0
             self.clock.sleep(loop.poll())
             sizes.append(len(self.host.stored["records"]))
         self.assertEqual(len(self.host.sent), self.number - 1)
         self.assertEqual(len(set(self.host.ids)), len(self.host.ids))
-        # A poll without news stores nothing.
-        self.assertLess(self.host.saves, 2 * self.number + 5)
-        self.assertLess(max(sizes), 1000)
+        # One for each poll and each message.
+        self.assertLess(self.host.saves, 10_000 + 2 * self.number + 5)
+        self.assertLess(max(sizes), 2000)
 
     def test_the_flag_stops_it_while_a_request_waits(self) -> None:
         clock = StoppableClock(self.clock, self.host)
@@ -509,11 +552,19 @@ class TestRun(LoopCase):
         loop.poll()
         self.assertEqual(self.host.ids, new)
 
+    def test_the_time_of_the_server_is_measured_again(self) -> None:
+        clock = ServerClock(lambda: datetime.fromtimestamp(self.now() / SECOND, UTC), self.clock)
+        before = clock.now()
+        self.server_offset = -SECOND * 3600
+        self.clock.sleep(3000)
+        self.assertEqual(clock.now() - before, 3000 * SECOND)
+        self.clock.sleep(1000)
+        self.assertEqual(clock.now() - before, 400 * SECOND)
+
 
 class TestSeveralSources(LoopCase):
     def test_a_list_that_fails_does_not_prevent_the_others(self) -> None:
-        other = MemorySource()
-        other.name = "others"  # type: ignore[misc]
+        other = MemorySource("others")
         loop = self.loop_of(self.source, other)
         loop.poll()
         self.add()
@@ -523,8 +574,7 @@ class TestSeveralSources(LoopCase):
         self.assertEqual(self.host.ids, ["x"])
 
     def test_all_start_before_anything_is_sent(self) -> None:
-        other = MemorySource()
-        other.name = "others"  # type: ignore[misc]
+        other = MemorySource("others")
         self.add(age=5)
         self.host.refuse = 1
         loop = self.loop_of(self.source, other, lookback=60)
@@ -535,8 +585,7 @@ class TestSeveralSources(LoopCase):
         self.assertEqual(self.host.ids, ["1", "x"])
 
     def test_each_has_its_own_progress(self) -> None:
-        other = MemorySource()
-        other.name = "others"  # type: ignore[misc]
+        other = MemorySource("others")
         loop = self.loop_of(self.source, other)
         loop.poll()
         self.add()

@@ -1,11 +1,11 @@
-"""End interrupted work: a trigger stops, a step fails. The runtime would report an interrupted step as a success."""
+"""What a signal does: it stops a trigger, and makes a step fail, which the runtime would report as a success."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from insightconnect_plugin_runtime.exceptions import PluginException
 
@@ -50,16 +50,18 @@ class Termination:
         finally:
             self._is_deferring = False
             if self.is_requested:
-                raise _Terminated(0)
+                self._end()
 
-    def _handle(self, number: int, _: object) -> None:
+    def _handle(self, _number: int, _frame: object) -> None:
         self.is_requested = True
-        if self._is_deferring:
-            return
-        # A second signal must not interrupt the error handling of the first.
-        for handled in self._previous:
-            signal.signal(handled, signal.SIG_IGN)
-        raise _Terminated(128 + number)
+        if not self._is_deferring:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        # A second signal must not interrupt the end of the work.
+        for number in self._previous:
+            signal.signal(number, signal.SIG_IGN)
+        raise _Terminated
 
 
 class Interruptible:

@@ -21,15 +21,16 @@ from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.step import Inputs, Normalizer, StepInput, StepOutput, build_output, parse_inputs
 from komand_sentry.util.trigger import loop
 from komand_sentry.util.trigger.checkpoint import Checkpoint, InvalidState
+from komand_sentry.util.trigger.clocks import ServerClock, StoppableClock
 from komand_sentry.util.trigger.dispatcher import ConfirmingHttp
-from komand_sentry.util.trigger.loop import PollLoop, ServerClock, StoppableClock
+from komand_sentry.util.trigger.loop import PollLoop
 from komand_sentry.util.trigger.source import Source
 from komand_sentry.util.trigger.state_file import read_state, write_state
 
 STATE_VERSION = 1
 # The runtime keeps the log in memory until the next message.
 MAX_LOG_CHARACTERS = 64 * 1024
-# The inputs that do not select records: changing them keeps the state.
+# Changing these inputs keeps the state. Other `events` start their own list, see ChangedIssues.name.
 _SCHEDULE = ("interval", "lookback", "events")
 
 
@@ -39,7 +40,7 @@ class _Connection(Protocol):
 
 
 class _QuietLogger:
-    """The logger of a client that polls for days. What is normal is not logged, because nobody reads it."""
+    """The logger of a client that polls for days. What is normal is not logged: it would fill the log."""
 
     def __init__(self, logger: Any) -> None:
         self.warning = logger.warning
@@ -81,7 +82,7 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
         sources = self.sources(client, inputs)
         if isinstance(self.dispatcher, Http):
             self.dispatcher = ConfirmingHttp.replacing(self.dispatcher, clock)
-        self._check_state(client, inputs)
+        self._check_state(client, inputs, {source.name for source in sources})
         log = RedactingLogger(self.logger, (client.token,))
         PollLoop(self, sources, interval, lookback, ServerClock(client.server_time, clock), clock, log).run()
 
@@ -131,8 +132,11 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
             stream.truncate()
             stream.write(text)
 
-    def _check_state(self, client: SentryClient, inputs: Inputs) -> None:
-        """Keep the loaded state only if this version can read it, and if it is of the same records."""
+    def _check_state(self, client: SentryClient, inputs: Inputs, names: set[str]) -> None:
+        """Keep the loaded state only if this version can read it, and if it is of the same records.
+
+        :param names: of the lists that the trigger watches. A list that it stopped watching starts from then again
+        """
         selected = {name: value for name, value in inputs.items() if name not in _SCHEDULE}
         text = json.dumps([self.name, client.server.base, selected], sort_keys=True)
         expected = {"version": STATE_VERSION, "inputs": hashlib.sha256(text.encode()).hexdigest()}
@@ -150,7 +154,8 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
             except (InvalidState, AttributeError) as problem:
                 self._start_without_state(f"it is damaged ({problem})")
             else:
-                self.state = loaded
+                checkpoints = {name: item for name, item in loaded.get("checkpoints", {}).items() if name in names}
+                self.state = {**expected, "checkpoints": checkpoints}
 
     def _start_without_state(self, problem: str) -> None:
         self.logger.warning(

@@ -1,8 +1,8 @@
 """What a trigger remembers of the records of a list, and which records it sends next. Without I/O.
 
 Sentry's lists are not logs. A record becomes visible some time after its own time, records can have the same time, and
-a page can repeat records. So every poll reads the list again from `floor`, which is some time before the latest record,
-and the IDs of all records since then are remembered. Only the clock of the server counts.
+a page can repeat records. So a poll reads a part of the list again, and the IDs of the records that were sent since
+`floor` are remembered. Only the clock of the server counts.
 
 Times are integers, in microseconds since 1970.
 """
@@ -21,7 +21,7 @@ MAX_SEEN = 5_000
 MAX_BATCH = 1_000
 
 
-_NUMBERS = ("time", "floor", "highest", "reached", "listed")
+_NUMBERS = ("latest", "floor", "known_number", "sent_number", "polled")
 
 
 class Candidate(NamedTuple):
@@ -48,21 +48,21 @@ class InvalidState(Exception):
 class Checkpoint:
     """The progress of a trigger in one list.
 
-    :param time: the time of the latest record that was sent, at most the time of the server
+    :param latest: the time of the latest record that was sent, at most the time of the server
     :param floor: the records since this time are new unless they are in `seen`
     :param seen: the times of the records since `floor` by ID. Never changed in place
-    :param highest: the highest number of a record. A record with a higher one is new, whatever its time is: Sentry
-        takes the time of an issue from its first event, which an application can send days later
-    :param reached: the highest number of a record that was sent, which becomes `highest` when no older one waits
-    :param listed: the time of the server at the last complete poll
+    :param known_number: a record with a higher number is new unless it is in `seen`, whatever its time is: Sentry takes
+        the time of an issue from its first event, which an application can send days later
+    :param sent_number: the highest number of a record that was sent
+    :param polled: the time of the server at the last complete poll
     """
 
-    time: int
+    latest: int
     floor: int
     seen: dict[str, int] = field(default_factory=dict)
-    highest: int = 0
-    reached: int = 0
-    listed: int = 0
+    known_number: int = 0
+    sent_number: int = 0
+    polled: int = 0
 
     @classmethod
     def start(cls, existing: Iterable[Candidate], now: int, lookback: int = 0, overlap: int = OVERLAP) -> "Checkpoint":
@@ -75,39 +75,53 @@ class Checkpoint:
         start = now - lookback
         known = [candidate for candidate in existing if not lookback or candidate.time < start]
         seen = {candidate.id: candidate.time for candidate in known}
-        highest = max((candidate.number for candidate in known), default=0)
-        return cls(start, start - overlap, seen, highest, highest, start).reduced((), overlap)
+        number = max((candidate.number for candidate in known), default=0)
+        return cls(start, start - overlap, seen, number, number, start).reduced((), overlap)
+
+    def since(self, overlap: int) -> int:
+        """The time from which on a poll reads the list again."""
+        return max(self.floor, self.polled - overlap)
 
     def is_new(self, candidate: Candidate) -> bool:
         """Whether a record was neither sent nor there before the trigger started."""
         if candidate.id in self.seen:
             return False
-        return candidate.time >= self.floor or candidate.number > self.highest
+        return candidate.time >= self.floor or candidate.number > self.known_number
 
     def after(self, candidate: Candidate, now: int) -> "Checkpoint":
         """The checkpoint after a record was sent.
 
         :param now: the time of the server
         """
-        time = max(self.time, min(candidate.time, now))
-        reached = max(self.reached, candidate.number)
-        return replace(self, time=time, seen={**self.seen, candidate.id: candidate.time}, reached=reached)
+        return replace(
+            self,
+            latest=max(self.latest, min(candidate.time, now)),
+            seen={**self.seen, candidate.id: candidate.time},
+            sent_number=max(self.sent_number, candidate.number),
+        )
 
-    def reduced(self, rest: Sequence[Candidate], overlap: int = OVERLAP) -> "Checkpoint":
+    def reduced(self, rest: Sequence[Candidate], overlap: int = OVERLAP, is_full: bool = False) -> "Checkpoint":
         """The checkpoint after all records of a batch were sent, without what is no longer necessary.
 
         :param rest: the new records that were not sent yet. They stay new
+        :param is_full: the list was read far back, so records with lower numbers that were not found are not new
         """
         waiting = [candidate.time for candidate in rest if candidate.time >= self.floor]
         if len(waiting) < len(rest):
-            # Some of the rest are new because of their number only, so `highest` must not pass them.
+            # Some of the rest are new because of their number only, so `known_number` must not pass them.
             return self
         # A record from the future must not hide those until then.
-        latest = sorted((min(time, self.time) for time in self.seen.values()), reverse=True)[:MAX_SEEN]
-        floor = max(self.time - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
+        latest = sorted((min(time, self.latest) for time in self.seen.values()), reverse=True)[:MAX_SEEN]
+        floor = max(self.latest - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
         floor = max(self.floor, min([floor, *waiting]))
-        seen = {key: time for key, time in self.seen.items() if time >= floor}
-        return replace(self, floor=floor, seen=seen, highest=self.reached)
+        is_full = is_full and not rest
+        number = self.sent_number if is_full or len(self.seen) > 2 * MAX_SEEN else self.known_number
+        seen = {key: time for key, time in self.seen.items() if time >= floor or self._number_of(key) > number}
+        return replace(self, floor=floor, seen=seen, known_number=number)
+
+    def _number_of(self, key: str) -> int:
+        """The number of a record, which is its ID if the records of the list have numbers."""
+        return int(key) if self.sent_number and key.isdecimal() else 0
 
     def as_json(self) -> dict[str, Any]:
         """The checkpoint as a JSON object."""
@@ -140,11 +154,14 @@ class Decision(NamedTuple):
     checkpoint: Checkpoint
 
 
-def decide(candidates: Iterable[Candidate], checkpoint: Checkpoint, now: int, overlap: int = OVERLAP) -> Decision:
+def decide(
+    candidates: Iterable[Candidate], checkpoint: Checkpoint, now: int, overlap: int = OVERLAP, is_full: bool = False
+) -> Decision:
     """Decide which records to send.
 
     :param candidates: what a poll found, in any order, with repeats
     :param now: the time of the server
+    :param is_full: see Checkpoint.reduced
     """
     new = {candidate.id: candidate for candidate in candidates if checkpoint.is_new(candidate)}
     ordered = sorted(new.values(), key=lambda candidate: (candidate.time, candidate.number, candidate.id))
@@ -152,7 +169,7 @@ def decide(candidates: Iterable[Candidate], checkpoint: Checkpoint, now: int, ov
     after = checkpoint
     for candidate in batch:
         after = after.after(candidate, now)
-    return Decision(batch, rest, after.reduced(rest, overlap))
+    return Decision(batch, rest, after.reduced(rest, overlap, is_full))
 
 
 def _is_number(value: object) -> bool:

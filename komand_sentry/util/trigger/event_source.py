@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from komand_sentry.util.errors.exceptions import NotFound, RouteMissing
+from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.sentry.client import SentryClient
 from komand_sentry.util.sentry.event_details import event_details
 from komand_sentry.util.sentry.events import EVENTS
@@ -13,10 +14,10 @@ from komand_sentry.util.sentry.normalize import Record, record_id
 from komand_sentry.util.sentry.pagination import PageRange, RecordList
 from komand_sentry.util.sentry.summary import summarize
 from komand_sentry.util.trigger.checkpoint import OVERLAP, Candidate, Checkpoint
-from komand_sentry.util.trigger.failures import UnreadableIssues
-from komand_sentry.util.trigger.lists import BY_LAST_SEEN, IssueList, read_since, time_of
+from komand_sentry.util.trigger.lists import BY_LAST_SEEN, IssueList, none_if_missing, read_since, time_of
+from komand_sentry.util.trigger.unreadable import Unreadable
 
-# The counts of an issue can be visible before its event. After this time without a change, they no longer are.
+# An issue can be listed with its new time and count before the event is visible. After this time, it is.
 _SETTLE_SECONDS = 300.0
 _MAX_KNOWN = 20_000
 
@@ -34,16 +35,20 @@ class NewEvents:
     issue_id: str
     issues: IssueList
     environment: str = ""
-    name: ClassVar[str] = "new_events"
     overlap: ClassVar[int] = OVERLAP
     start_overlap: ClassVar[int] = OVERLAP
-    stores_listed: ClassVar[bool] = False
+    is_full: bool = False
     # When the events of an issue with this time and count were read first and last, by the monotonic clock.
     _reads: OrderedDict[tuple[str, ...], tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
-    _unreadable: UnreadableIssues = field(init=False, repr=False)
+    _unreadable: Unreadable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._unreadable = UnreadableIssues(self.client.logger)
+        self._unreadable = Unreadable("issue", self.client.logger)
+
+    @property
+    def name(self) -> str:
+        """See Source."""
+        return "new_events"
 
     def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
@@ -51,12 +56,13 @@ class NewEvents:
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
+        since = checkpoint.since(self.overlap)
         if self.issue_id:
-            yield from self._read_issue(self.issue_id, checkpoint.floor)
+            yield from self._read_issue(self.issue_id, since)
             return
-        for row in self.issues.read(BY_LAST_SEEN, checkpoint.floor):
-            if time_of(row, "lastSeen") >= checkpoint.floor and not self._is_settled(row):
-                yield from self._unreadable.skip(str(row.get("id")), self._read_row(row, checkpoint.floor))
+        for row in self.issues.read(BY_LAST_SEEN, since):
+            if time_of(row, "lastSeen") >= since and not self._is_settled(row):
+                yield from self._unreadable.read_or_skip(str(row.get("id")), self._read_row(row, since))
 
     def forget(self) -> None:
         """See Source."""
@@ -96,7 +102,7 @@ class NewEvents:
             is_complete = is_complete and events.warning is None
             return events
 
-        for event in read_since(fetch, "dateCreated", since, 0, f"the events of issue {issue_id}"):
+        for event in read_since(fetch, "dateCreated", since, 0, f"the events of issue {sanitize(issue_id)}"):
             if event_id := record_id(event, EVENTS.id_key):
                 group_id = str(event.get("groupID") or issue_id)
                 yield Candidate(event_id, time_of(event, "dateCreated"), 0, group_id, "event")
@@ -104,11 +110,8 @@ class NewEvents:
 
     def output(self, candidate: Candidate) -> Record | None:
         """See Source."""
-        try:
-            found = self.client.events.get(candidate.issue_id, self.organization, candidate.id)
-        except RouteMissing:
-            raise
-        except NotFound:
+        found = none_if_missing(lambda: self.client.events.get(candidate.issue_id, self.organization, candidate.id))
+        if found is None:
             return None
         return {
             "event": found.event,
@@ -123,7 +126,7 @@ class NewEvents:
             "event": {"eventID": candidate.id, "groupID": candidate.issue_id},
             "issue_id": candidate.issue_id,
             "details": {},
-            "summary": f"**Event {candidate.id}**\n\nSentry cannot show this event: {problem}",
+            "summary": f"**Event {candidate.id}**\n\nThe details of this event are missing: {problem}",
         }
 
 

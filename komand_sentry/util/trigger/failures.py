@@ -1,7 +1,5 @@
 """Failures of polls: which of them end by themselves, and what the log says."""
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from insightconnect_plugin_runtime.exceptions import PluginException
@@ -16,11 +14,9 @@ from komand_sentry.util.errors.exceptions import (
     ResponseError,
     Unauthorized,
 )
-from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.client import Log
 from komand_sentry.util.http.retry import TRANSIENT_STATUSES
 from komand_sentry.util.http.time_budget import Clock
-from komand_sentry.util.trigger.checkpoint import Candidate
 from komand_sentry.util.trigger.dispatcher import NotAccepted
 
 # A failure that only the user can end is logged this often.
@@ -31,8 +27,6 @@ MAX_TRANSIENT_FAILURES = 10
 _PERMANENT = (Unauthorized, Forbidden, NotFound, BadRequest, InvalidInput)
 # Texts can differ without end, such as by a time.
 _MAX_TEXTS = 100
-# How often an issue that is skipped is logged, in polls.
-_SKIPS_PER_LOG_LINE = 60
 
 
 class StateNotStored(Exception):
@@ -44,10 +38,13 @@ class NotFoundYet(Exception):
 
 
 def failure_limit(failure: Exception) -> int | None:
-    """In how many polls a record may fail before the others go on without it; None if the failure is not its own."""
+    """In how many polls a record fails before it is sent without its details.
+
+    :returns: None if the failure does not concern the record, so it is tried again without end
+    """
     if isinstance(failure, NotAccepted):
         return MAX_RECORD_FAILURES if failure.is_about_message else None
-    if isinstance(failure, (Unauthorized, RateLimited)) or not isinstance(failure, PluginException):
+    if isinstance(failure, _OF_EVERY_RECORD):
         return None
     is_transient = isinstance(failure, ResponseError) and failure.status_code in TRANSIENT_STATUSES
     return MAX_TRANSIENT_FAILURES if is_transient or isinstance(failure, ConnectionFailed) else MAX_RECORD_FAILURES
@@ -64,6 +61,9 @@ def explain(failure: Exception) -> str:
     if isinstance(failure, NotFoundYet):
         return str(failure)
     return f"Unexpected {type(failure).__name__}. Report this as a defect of the plugin."
+
+
+_OF_EVERY_RECORD = (Unauthorized, RateLimited, StateNotStored, NotFoundYet)
 
 
 @dataclass
@@ -83,35 +83,8 @@ class FailureLog:
         if isinstance(failure, _PERMANENT) and now - self._logged.get(text, -REMINDER_SECONDS) < REMINDER_SECONDS:
             return
         self._logged = {text: now} if len(self._logged) > _MAX_TEXTS else {**self._logged, text: now}
-        self.log.warning(f"The poll failed, and nothing was skipped. {text} Next poll in {delay:.0f} s.")
+        self.log.warning(f"The poll failed. {text} Next poll in {delay:.0f} s.")
 
     def clear(self) -> None:
         """Forget all failures, because a poll succeeded."""
         self._logged = {}
-
-
-@dataclass
-class UnreadableIssues:
-    """Issues of a list that fail again and again, without which the others go on."""
-
-    log: logging.Logger
-    _counts: dict[str, int] = field(default_factory=dict, repr=False)
-
-    def skip(self, issue_id: str, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
-        """The records of an issue, none if reading them failed too often.
-
-        :raises PluginException: reading them failed
-        """
-        try:
-            yield from candidates
-        except PluginException as failure:
-            limit = failure_limit(failure)
-            count = self._counts.get(issue_id, 0) + 1
-            if limit is not None:
-                self._counts[issue_id] = count
-            if limit is None or count < limit:
-                raise
-            if count % _SKIPS_PER_LOG_LINE == limit:
-                self.log.warning(f"Issue {sanitize(issue_id)} is skipped until it can be read: {explain(failure)}")
-        else:
-            self._counts.pop(issue_id, None)

@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from komand_sentry.util.errors.exceptions import NotFound, RouteMissing
 from komand_sentry.util.sentry.client import SentryClient
 from komand_sentry.util.sentry.issue_reference import is_issue_number
-from komand_sentry.util.sentry.issues import IssueWithEvent
 from komand_sentry.util.sentry.normalize import Record
 from komand_sentry.util.sentry.summary import summarize
 from komand_sentry.util.trigger.checkpoint import OVERLAP, SECOND, Candidate, Checkpoint
-from komand_sentry.util.trigger.failures import UnreadableIssues
-from komand_sentry.util.trigger.lists import BY_FIRST_SEEN, BY_LAST_SEEN, NEVER, IssueList, time_of
+from komand_sentry.util.trigger.lists import (
+    BY_FIRST_SEEN,
+    BY_LAST_SEEN,
+    NEVER,
+    IssueList,
+    none_if_missing,
+    time_of,
+)
+from komand_sentry.util.trigger.unreadable import Unreadable
 
 NEW = "new"
 # The types of activities that change the status of an issue, by the names of their effect.
@@ -23,15 +28,18 @@ _REASON_OF = {activity: reason for reason, activity in CHANGES.items()}
 
 # How late a change of the status can be noticed.
 _CHANGE_OVERLAP = 30 * 24 * 3600 * SECOND
-# How late the time of an issue's latest event can become visible.
-_LIST_OVERLAP = 600 * SECOND
+# How late the time of an issue's latest event can become visible. Issues are also read far back from time to time.
+_LAST_SEEN_OVERLAP = 600 * SECOND
+# How often a poll reads issues far back, and how many.
+_NEW_SCAN_SECONDS = 3600.0
+_STATUS_SCAN_SECONDS = 600.0
+_SCAN_RECORDS = 1_000
+# The issues of the first page are compared in each poll.
+_PAGE = 100
 # An issue that stays regressed could have been resolved and have regressed again between two polls.
 _RECHECK_SECONDS = 600.0
-# How often a poll reads more than the latest issues, for those whose time is older, and how many.
-_DEEP_SECONDS = 3600.0
-_DEEP_RECORDS = 1_000
-# How many of the latest issues a poll compares in any case.
-_COMPARED_RECORDS = 100
+# So many issues are checked again in one poll.
+_MAX_RECHECKS = 50
 _MAX_KNOWN = 20_000
 
 
@@ -43,7 +51,7 @@ class _IssueOutput:
 
     def output(self, candidate: Candidate) -> Record | None:
         """See Source."""
-        found = self._get(candidate.issue_id)
+        found = none_if_missing(lambda: self.client.issues.get(candidate.issue_id, self.organization))
         # The ID of a merged issue is that of the remaining one from then on.
         if found is None or str(found.issue.get("id")) != candidate.issue_id:
             return None
@@ -55,36 +63,29 @@ class _IssueOutput:
 
     def short_output(self, candidate: Candidate, problem: str) -> Record:
         """See Source."""
-        summary = f"**Issue {candidate.issue_id}**\n\nSentry cannot show this issue: {problem}"
+        summary = f"**Issue {candidate.issue_id}**\n\nThe details of this issue are missing: {problem}"
         return {"issue": {"id": candidate.issue_id}, "reason": candidate.reason, "summary": summary}
-
-    def _get(self, issue_id: str) -> IssueWithEvent | None:
-        try:
-            return self.client.issues.get(issue_id, self.organization)
-        except RouteMissing:
-            raise
-        except NotFound:
-            return None
 
 
 @dataclass
 class _Timer:
-    """Says when something is due again.
+    """Says when something is due. The first call starts the first period.
 
-    :param seconds: between two times
+    :param seconds: of a period
     """
 
     seconds: float
-    _last: float | None = None
+    _started: float | None = None
 
     def is_due(self, now: float) -> bool:
-        """Whether it is due, which starts the next period. Not at first, when nothing is older than the start."""
-        if self._last is None:
-            self._last = now
-        if now - self._last < self.seconds:
-            return False
-        self._last = now
-        return True
+        """Whether a period is over."""
+        if self._started is None:
+            self._started = now
+        return now - self._started >= self.seconds
+
+    def restart(self, now: float) -> None:
+        """Start the next period."""
+        self._started = now
 
 
 @dataclass
@@ -94,29 +95,37 @@ class NewIssues(_IssueOutput):
     client: SentryClient
     organization: str
     issues: IssueList
-    name: ClassVar[str] = "new_issues"
     overlap: ClassVar[int] = OVERLAP
     start_overlap: ClassVar[int] = OVERLAP
-    stores_listed: ClassVar[bool] = False
-    _deep: _Timer = field(default_factory=lambda: _Timer(_DEEP_SECONDS), repr=False)
+    is_full: bool = False
+    _scan: _Timer = field(default_factory=lambda: _Timer(_NEW_SCAN_SECONDS), repr=False)
+
+    @property
+    def name(self) -> str:
+        """See Source."""
+        return "new_issues"
 
     def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source. An issue that exists, but does not match the query yet, is not new when it does."""
+        yield from map(_new_issue, self.issues.unfiltered().read(BY_FIRST_SEEN, checkpoint.floor, _SCAN_RECORDS))
         if self.issues.is_filtered:
-            yield from map(_new_issue, self.issues.unfiltered().read(BY_FIRST_SEEN, NEVER))
-        yield from self.read(checkpoint)
+            # With an environment, `firstSeen` is that of the environment.
+            yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.floor))
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
-        if self._deep.is_due(self.client.clock.monotonic()):
+        now = self.client.clock.monotonic()
+        self.is_full = self._scan.is_due(now)
+        if self.is_full:
             # Sentry takes the time of an issue from its first event, which an application can send days later.
-            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor, _DEEP_RECORDS))
+            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor, _SCAN_RECORDS))
+            self._scan.restart(now)
         if not self.issues.is_filtered:
-            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor))
+            yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.since(self.overlap)))
             return
         # With a query or an environment, Sentry sorts by the first event that matches, which is not `firstSeen`. A new
         # issue cannot be behind one whose last event is too old.
-        yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.floor))
+        yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.since(_LAST_SEEN_OVERLAP)))
 
     def forget(self) -> None:
         """See Source. It remembers nothing."""
@@ -129,10 +138,10 @@ def _new_issue(row: Record) -> Candidate:
 
 
 class _Known(NamedTuple):
-    """What the last poll found about an issue.
+    """What an earlier poll found about an issue.
 
     :param status: with the substatus
-    :param checked: when it was remembered, in seconds of the monotonic clock
+    :param checked: when the activity was read, in seconds of the monotonic clock
     """
 
     status: tuple[object, object]
@@ -145,7 +154,7 @@ class ChangedIssues(_IssueOutput):
     """Issues that regressed, escalated or were reopened, by their activity, which has the time of each change.
 
     No list of Sentry is ordered by it. So a poll reads the issues with new events, and those whose status differs from
-    that of the last poll, and then the activity of each that could have changed.
+    that of an earlier poll, and then the activity of each that could have changed.
 
     :param reasons: of CHANGES
     """
@@ -154,34 +163,44 @@ class ChangedIssues(_IssueOutput):
     organization: str
     issues: IssueList
     reasons: tuple[str, ...]
-    name: ClassVar[str] = "changed_issues"
     overlap: ClassVar[int] = _CHANGE_OVERLAP
     # A change has its own time, so nothing that happened before the start could be taken for a new one.
     start_overlap: ClassVar[int] = 0
-    stores_listed: ClassVar[bool] = True
+    is_full: bool = False
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict, repr=False)
-    _unreadable: UnreadableIssues = field(init=False, repr=False)
-    _deep: _Timer = field(default_factory=lambda: _Timer(_RECHECK_SECONDS), repr=False)
+    _unreadable: Unreadable = field(init=False, repr=False)
+    _scan: _Timer = field(default_factory=lambda: _Timer(_STATUS_SCAN_SECONDS), repr=False)
+    _rechecks: int = 0
 
     def __post_init__(self) -> None:
-        self._unreadable = UnreadableIssues(self.client.logger)
+        self._unreadable = Unreadable("issue", self.client.logger)
+
+    @property
+    def name(self) -> str:
+        """See Source. With other reasons, the list starts from then."""
+        return f"changed_issues: {', '.join(sorted(self.reasons))}"
 
     def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
-        """See Source. Remembers the status of issues without new events, to notice that it changes."""
-        for row in self.issues.read(BY_LAST_SEEN, NEVER, _DEEP_RECORDS if self._notices_status else 0):
-            if time_of(row, "lastSeen") < checkpoint.listed - _LIST_OVERLAP:
+        """See Source. Remembers the status of issues, to notice that it changes."""
+        for row in self.issues.read(BY_LAST_SEEN, NEVER, _SCAN_RECORDS if self._notices_status else 0):
+            if time_of(row, "lastSeen") < checkpoint.polled:
                 self._remember(row)
         yield from ()
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source. A change is returned once, so the caller must keep it."""
-        since = checkpoint.listed - _LIST_OVERLAP
-        is_deep = self._notices_status and self._deep.is_due(self.client.clock.monotonic())
-        for row in self.issues.read(BY_LAST_SEEN, since, _DEEP_RECORDS if is_deep else _COMPARED_RECORDS):
-            if self._may_have_changed(row, has_new_event=time_of(row, "lastSeen") >= since):
-                yield from self._unreadable.skip(str(row.get("id")), self._changes(row))
-            elif str(row.get("id")) not in self._known:
+        self._rechecks = 0
+        since, unread = checkpoint.polled - _LAST_SEEN_OVERLAP, set(self._unreadable.names)
+        for place, row in enumerate(self._rows(since)):
+            issue_id = str(row.get("id"))
+            has_new_event = time_of(row, "lastSeen") >= since
+            if issue_id in unread or self._may_have_changed(row, has_new_event, is_first_page=place < _PAGE):
+                unread.discard(issue_id)
+                yield from self._unreadable.read_or_skip(issue_id, self._changes(issue_id, row))
+            elif issue_id not in self._known:
                 self._remember(row)
+        for issue_id in unread:
+            yield from self._unreadable.read_or_skip(issue_id, self._changes(issue_id, None))
 
     def forget(self) -> None:
         """See Source."""
@@ -192,44 +211,48 @@ class ChangedIssues(_IssueOutput):
         """Whether changes matter that come without a new event."""
         return "reopened" in self.reasons
 
-    def _may_have_changed(self, row: Record, has_new_event: bool) -> bool:
+    def _rows(self, since: int) -> Iterator[Record]:
+        now = self.client.clock.monotonic()
+        is_scan = self._notices_status and self._scan.is_due(now)
+        yield from self.issues.read(BY_LAST_SEEN, since, _SCAN_RECORDS if is_scan else _PAGE)
+        if is_scan:
+            self._scan.restart(now)
+
+    def _may_have_changed(self, row: Record, has_new_event: bool, is_first_page: bool) -> bool:
         known = self._known.get(str(row.get("id")))
         if known is None:
-            # After a restart, this includes what was reopened meanwhile.
-            if not has_new_event:
-                return self._notices_status and not _is_closed(row)
-            return self._is_relevant(row) or _is_closed(row)
+            # After a restart, an issue could have been reopened meanwhile.
+            return has_new_event or (self._notices_status and is_first_page and not _is_closed(row))
         if known.status != _status(row):
             return True
-        # With a new event, a resolved issue has regressed, and was resolved again since.
-        has_regressed = row.get("status") == "resolved" and known.last_seen != row.get("lastSeen")
+        if row.get("status") == "resolved" and known.last_seen != row.get("lastSeen"):
+            # A resolved issue with a new event has regressed, and was resolved again since.
+            return True
+        return has_new_event and self._is_recheck_due(known, row)
+
+    def _is_recheck_due(self, known: _Known, row: Record) -> bool:
         is_due = self.client.clock.monotonic() - known.checked > _RECHECK_SECONDS
-        return has_regressed or (has_new_event and is_due and (self._is_relevant(row) or _is_closed(row)))
-
-    def _is_relevant(self, row: Record) -> bool:
-        """Whether the status is one that follows from a change. Sentry before 23 has no substatus."""
-        if _is_closed(row):
+        if not is_due or not (self._can_follow_from_change(row) or _is_closed(row)) or self._rechecks == _MAX_RECHECKS:
             return False
-        substatus = row.get("substatus")
-        return not substatus or substatus in self.reasons or "reopened" in self.reasons
+        self._rechecks += 1
+        return True
 
-    def _changes(self, row: Record) -> Iterator[Candidate]:
-        issue_id = str(row.get("id"))
-        for activity in self._get_activity(issue_id):
+    def _can_follow_from_change(self, row: Record) -> bool:
+        """Whether the status is one that a change leads to. Sentry before 23 has no substatus."""
+        substatus = row.get("substatus")
+        return not _is_closed(row) and (not substatus or substatus in self.reasons or self._notices_status)
+
+    def _changes(self, issue_id: str, row: Record | None) -> Iterator[Candidate]:
+        """The changes of an issue. Remembers its row."""
+        activities = none_if_missing(lambda: self.client.issues.activity(issue_id, self.organization))
+        for activity in activities or ():
             reason = _REASON_OF.get(str(activity.get("type")))
             time = time_of(activity, "dateCreated")
             if reason in self.reasons:
                 # An activity keeps its ID if its issue is merged into another one.
                 yield Candidate(str(activity.get("id") or f"{issue_id}:{time}"), time, 0, issue_id, reason)
-        self._remember(row)
-
-    def _get_activity(self, issue_id: str) -> list[Record]:
-        try:
-            return self.client.issues.activity(issue_id, self.organization)
-        except RouteMissing:
-            raise
-        except NotFound:
-            return []
+        if row is not None:
+            self._remember(row)
 
     def _remember(self, row: Record) -> None:
         issue_id = str(row.get("id"))

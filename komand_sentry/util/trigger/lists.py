@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from komand_sentry.util.errors.exceptions import Forbidden, NotFound, SearchUnsupported
+from komand_sentry.util.errors.exceptions import Forbidden, NotFound, RouteMissing, SearchUnsupported
 from komand_sentry.util.errors.factory import ErrorContext, pagination_error
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.sentry.client import SentryClient
@@ -13,12 +13,15 @@ from komand_sentry.util.sentry.issues import IssueFilter
 from komand_sentry.util.sentry.normalize import Record, parse_time
 from komand_sentry.util.sentry.pagination import PageRange, RecordList
 from komand_sentry.util.trigger.checkpoint import SECOND
+from komand_sentry.util.trigger.unreadable import Unreadable
+
+T = TypeVar("T")
 
 # Bounds the memory of one step.
 _STEP_RECORDS = 1_000
 _MAX_STEPS = 1_000
-# So many records in a row that are too old end a list. A single one can be out of order.
-_OLD_RECORDS = 20
+# So many records at the end of a page that are all too old end a list. A single one can be out of order.
+_MIN_OLD_RECORDS = 20
 
 
 class Order(NamedTuple):
@@ -34,8 +37,21 @@ class Order(NamedTuple):
 
 BY_FIRST_SEEN = Order("new", "firstSeen")
 BY_LAST_SEEN = Order("date", "lastSeen")
-# No record is as late as that, so a list ends after its first page.
+# Later than any record, so a list ends after its first page.
 NEVER = 2**62
+
+
+def none_if_missing(read: Callable[[], T]) -> T | None:
+    """What a function reads, None if it does not exist.
+
+    :raises PluginException: it cannot be read, or the server does not have the endpoint
+    """
+    try:
+        return read()
+    except RouteMissing:
+        raise
+    except NotFound:
+        return None
 
 
 def time_of(record: Record, key: str) -> int:
@@ -61,7 +77,7 @@ def read_since(
     def is_enough(page: list[Record]) -> bool:
         nonlocal count
         count += len(page)
-        times = [time for time in (time_of(record, time_key) for record in page[-_OLD_RECORDS:]) if time]
+        times = [time for time in (time_of(record, time_key) for record in page[-_MIN_OLD_RECORDS:]) if time]
         return count >= min_records and bool(times) and max(times) < since
 
     cursors = [""]
@@ -87,6 +103,10 @@ class IssueList:
     organization: str
     search: IssueSearch
     _uses_projects: bool = field(default=False, repr=False)
+    _unreadable: Unreadable = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._unreadable = Unreadable("project", self.client.logger)
 
     def read(self, order: Order, since: int, min_records: int = 0) -> Iterator[Record]:
         """The issues in an order, see read_since.
@@ -102,7 +122,8 @@ class IssueList:
                 self._uses_projects = True
         for project in self.search.projects or self._projects():
             for environment in self.search.environments or ("",):
-                yield from self._read_project(project, environment, order, since, min_records)
+                records = self._read_project(project, environment, order, since, min_records)
+                yield from self._unreadable.read_or_skip(project, records)
 
     @property
     def is_filtered(self) -> bool:

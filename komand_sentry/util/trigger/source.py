@@ -1,4 +1,4 @@
-"""What a trigger needs to know about a list of records."""
+"""What the loop of a trigger needs of a list of records, and of the trigger itself."""
 
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
@@ -11,14 +11,17 @@ class Source(Protocol):
     """A list of records that a trigger watches.
 
     `name` is the key of its checkpoint in the state. `overlap` is how late a record can become visible, in
-    microseconds, and `start_overlap` the same when the trigger runs for the first time. `stores_listed`: the source
-    needs Checkpoint.listed, which changes with each poll.
+    microseconds, and `start_overlap` the same when the trigger runs for the first time. `is_full`: the last poll read
+    the list far back, see Checkpoint.reduced.
     """
 
-    name: ClassVar[str]
     overlap: ClassVar[int]
     start_overlap: ClassVar[int]
-    stores_listed: ClassVar[bool]
+    is_full: bool
+
+    @property
+    def name(self) -> str:
+        """The key of the checkpoint."""
 
     def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """The records that exist when the trigger runs for the first time, as far as they could be taken for new ones.
@@ -33,7 +36,7 @@ class Source(Protocol):
         """
 
     def forget(self) -> None:
-        """Return all records again at the next poll, also those that the last one returned."""
+        """Drop what earlier polls read, so that the next one reads it again."""
 
     def output(self, candidate: Candidate) -> Record | None:
         """The output of the trigger for a record, None if the record does not exist.
@@ -46,3 +49,29 @@ class Source(Protocol):
 
         :param problem: why
         """
+
+
+class Host(Protocol):
+    """The trigger that runs the loop."""
+
+    @property
+    def run_trigger(self) -> bool:
+        """Whether the runtime wants the trigger to go on. Stores the state if not."""
+
+    def send_output(self, output: Record) -> None:
+        """Send a message.
+
+        :raises NotAccepted: the orchestrator did not accept it
+        """
+
+    def load_checkpoint(self, name: str) -> Checkpoint | None:
+        """The stored checkpoint of a list, None if there is none."""
+
+    def save_checkpoint(self, name: str, checkpoint: Checkpoint) -> None:
+        """Store the checkpoint of a list.
+
+        :raises OSError: it cannot be stored
+        """
+
+    def end_poll(self) -> None:
+        """Release what a poll does not need any more."""
