@@ -83,7 +83,8 @@ class TestDecide(unittest.TestCase):
         self.assertEqual(ids(decide([event(20, 1)], checkpoint, NOW).batch), ["20"])
 
     def test_late_records_of_the_next_batch_stay_new(self) -> None:
-        checkpoint = decide([event(name, name) for name in (100, 101, 102)], Checkpoint.start([], NOW), NOW).checkpoint
+        earlier = [event(name, name) for name in (100, 101, 102)]
+        checkpoint = decide(earlier, Checkpoint.start([], NOW), NOW + 200 * SECOND).checkpoint
         late = [event(name, name) for name in (50, 51)]
         with mock.patch.object(module, "MAX_SEEN", 3), mock.patch.object(module, "MAX_BATCH", 1):
             first = decide(late, checkpoint, NOW + 200 * SECOND)
@@ -100,6 +101,17 @@ class TestDecide(unittest.TestCase):
             second = decide(old, first.checkpoint, NOW)
             self.assertEqual((ids(second.batch), second.rest), (["10"], ()))
             self.assertEqual(decide(old, second.checkpoint, NOW).batch, ())
+
+    def test_old_records_of_the_next_batch_stay_new_if_the_state_is_full(self) -> None:
+        checkpoint = Checkpoint.start([record(1)], NOW)
+        old = [record(13, -90_000), record(12, -80_000), record(11, -70_000), record(10, -60_000)]
+        sent = []
+        with mock.patch.object(module, "MAX_BATCH", 1), mock.patch.object(module, "MAX_SEEN", 1):
+            for _ in range(6):
+                decision = decide(old, checkpoint, NOW, is_full=True)
+                sent += ids(decision.batch)
+                checkpoint = decision.checkpoint
+        self.assertEqual(sent, ["13", "12", "11", "10"])
 
     def test_an_old_issue_is_new_although_a_younger_one_was_sent(self) -> None:
         # It is found later, because only a poll that reads far back finds it.

@@ -532,6 +532,13 @@ class TestRun(LoopCase):
             clock.sleep(100)
         self.assertLess(self.clock.monotonic(), 5)
 
+    def test_a_signal_whose_exception_was_dropped_stops_it(self) -> None:
+        # Python drops an exception that is raised within a finalizer.
+        clock = StoppableClock(self.clock, self.host)
+        clock.termination.is_requested = True
+        with self.assertRaises(Stopped):
+            clock.sleep(1)
+
     def test_a_flag_whose_state_cannot_be_stored_stops_it(self) -> None:
         class FailingHost(MemoryHost):
             @property
