@@ -228,6 +228,19 @@ class TestServers(TriggerCase):
             self.run_trigger("new_event", params, *[str] * 29, url=server.base)
         self.assertEqual(len(self.orchestrator.messages), 1)
 
+    def test_an_issue_whose_list_has_gaps_is_read_again(self) -> None:
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        issues = ("GET", "/api/0/organizations/acme/issues/", found([{"id": "5", "lastSeen": created, "count": "1"}]))
+        link = '<http://h.example/>; rel="next"; results="true"; cursor="0:{}:0"'
+        same = [event(f"{number:032x}", time.time() - 5000) for number in range(100)]
+        first = Answer(body=json.dumps(same).encode(), headers={"Link": link.format(100)})
+        second = Answer(body=json.dumps(same[:1]).encode(), headers=LAST_PAGE)
+        script = (ROOT, *(issues, (*EVENTS, first), (*EVENTS, second)) * 10)
+        params = {"organization_slug": "acme", "project_slug": "pump-station", "lookback": 4000}
+        with ScriptedServer(*script) as server:
+            self.run_trigger("new_event", params, *[str] * 8, url=server.base)
+        self.assertEqual(len(server.received), len(script))
+
     def test_an_issue_that_fails_does_not_block_the_others(self) -> None:
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
         rows = [{"id": number, "lastSeen": created, "count": "1"} for number in ("6", "5")]
