@@ -232,10 +232,12 @@ class TestServers(TriggerCase):
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
         issues = ("GET", "/api/0/organizations/acme/issues/", found([{"id": "5", "lastSeen": created, "count": "1"}]))
         link = '<http://h.example/>; rel="next"; results="true"; cursor="0:{}:0"'
-        same = [event(f"{number:032x}", time.time() - 600) for number in range(100)]
+        moment = time.time() - 600
+        same = [event(f"{number:032x}", moment) for number in range(100)]
         first = Answer(body=json.dumps(same).encode(), headers={"Link": link.format(100)})
         second = Answer(body=json.dumps(same[:1]).encode(), headers=LAST_PAGE)
-        script = (ROOT, *(issues, (*EVENTS, first), (*EVENTS, second)) * 10)
+        # All are from one second. So the window of that second is requested, and then its next page, which repeats one.
+        script = (ROOT, *(issues, (*EVENTS, first), (*EVENTS, first), (*EVENTS, second)) * 10)
         params = {"organization_slug": "acme", "project_slug": "pump-station", "lookback": 300}
         with ScriptedServer(*script) as server:
             self.run_trigger("new_event", params, *[str] * 8, url=server.base)
