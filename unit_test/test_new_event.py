@@ -8,56 +8,26 @@ from typing import Any
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.triggers import NewEvent
-from sandbox import Sandbox
 from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
-from testing.support import connection_to, run_action
+from testing.support import connection_to
 
 from .step_case import found
-from .trigger_case import TriggerCase
+from .trigger_case import SandboxTriggerCase, TriggerCase
 
 
-class TestNewEvent(TriggerCase):
-    sandbox: Sandbox
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.sandbox = cls.enterClassContext(Sandbox())
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.actions = connection_to(self.sandbox.base, self.sandbox.env["TOKEN"], self.clock)
-        self.tag = self.id().rpartition(".")[2]
-
-    def submit(self, title: str, **event: Any) -> str:
-        event = {"message": title, "fingerprint": [self.tag, title], "tags": {"test": self.tag}, **event}
-        event = {"timestamp": time.time(), **event}
-        inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": event}
-        event_id: str = run_action("submit_event", self.actions, inputs)["id"]
-        self.submitted.append(event_id)
-        return event_id
-
-    def issue_id(self, title: str) -> str:
-        slugs = {"organization_slug": "acme", "project_slug": "pump-station"}
-        query = f'test:{self.tag} "{title}"'
-        issue_id: str = run_action("list_project_issues", self.actions, {**slugs, "query": query})["issues"][0]["id"]
-        return issue_id
-
+class TestNewEvent(SandboxTriggerCase):
     def watch(self, *actions: Any, **params: Any) -> list[str]:
-        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
-        # What the actions submit is what is expected.
-        self.submitted: list[str] = getattr(self, "submitted", [])
-        return self.run_trigger("new_event", {"organization_slug": "acme", **params}, *actions, url=url, token=token)
+        return self.run_here("new_event", params, *actions)
 
     @property
     def sent(self) -> list[str]:
         return [output["event"]["eventID"] for output in self.orchestrator.outputs]
 
     def test_the_events_of_an_issue(self) -> None:
-        self.submitted = []
         self.submit("Pump P-2 stopped")
         self.submitted.clear()
-        issue_id = self.issue_id("Pump P-2 stopped")
+        issue_id = self.issue("Pump P-2 stopped")["id"]
 
         def submit() -> None:
             for _ in range(3):
@@ -79,7 +49,6 @@ class TestNewEvent(TriggerCase):
             self.submitted.pop()
 
         query = f"test:{self.tag} level:fatal"
-        self.submitted = []
         self.submit("First", level="fatal")
         self.submitted.clear()
         self.watch(submit, str, lambda: self.submit("Second", level="fatal"), project_slug="pump-station", query=query)
@@ -87,10 +56,9 @@ class TestNewEvent(TriggerCase):
         self.assertEqual(len(self.sent), 4)
 
     def test_a_restart_and_hundreds_of_events_of_a_few_seconds(self) -> None:
-        self.submitted = []
         self.submit("Burst")
         self.submitted.clear()
-        issue_id = self.issue_id("Burst")
+        issue_id = self.issue("Burst")["id"]
         self.watch(str, issue_id=issue_id)
         now = time.time()
         for number in range(240):
@@ -102,9 +70,8 @@ class TestNewEvent(TriggerCase):
         self.assertEqual(times, sorted(times))
 
     def test_an_environment(self) -> None:
-        self.submitted = []
         self.submit("Pump", environment="production")
-        issue_id = self.issue_id("Pump")
+        issue_id = self.issue("Pump")["id"]
 
         def submit() -> None:
             self.submit("Pump", environment="staging")
@@ -115,7 +82,6 @@ class TestNewEvent(TriggerCase):
         self.assertEqual(self.sent, self.submitted)
 
     def test_an_unchanged_issue_costs_no_request_after_some_minutes(self) -> None:
-        self.submitted = []
         self.submit("Quiet")
         query = f"test:{self.tag}"
         self.sandbox.requests.clear()
@@ -132,7 +98,6 @@ class TestNewEvent(TriggerCase):
                 self.submit("Burst", timestamp=now)
 
         # The issue is young: none of its events is older than the state.
-        self.submitted = []
         now = time.time()
         log = self.watch(burst, *[str] * 12, project_slug="pump-station", query=f"test:{self.tag}")
         self.assertEqual(sorted(self.sent), sorted(self.submitted))

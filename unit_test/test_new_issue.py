@@ -10,49 +10,21 @@ from typing import Any
 from insightconnect_plugin_runtime.exceptions import PluginException
 
 from komand_sentry.triggers import NewIssue
-from sandbox import Sandbox
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
 from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import connection_to, run_action
 
 from .step_case import found
-from .trigger_case import TriggerCase
+from .trigger_case import SandboxTriggerCase, TriggerCase
 
 
-class NewIssueCase(TriggerCase):
-    sandbox: Sandbox
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.sandbox = cls.enterClassContext(Sandbox())
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.actions = connection_to(self.sandbox.base, self.sandbox.env["TOKEN"], self.clock)
-        # Only issues of this test match.
-        self.tag = self.id().rpartition(".")[2]
-
-    def submit(self, title: str, **event: Any) -> None:
-        event = {"message": title, "fingerprint": [self.tag, title], "tags": {"test": self.tag}, **event}
-        event = {"timestamp": time.time(), **event}
-        run_action("submit_event", self.actions, {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": event})
-
+class NewIssueCase(SandboxTriggerCase):
     def update(self, title: str, **changes: Any) -> None:
         run_action("update_issue", self.actions, {"issue_id": self.issue(title)["id"], **changes})
 
-    def issue(self, title: str) -> Json:
-        slugs = {"organization_slug": "acme", "project_slug": "pump-station"}
-        query = f'test:{self.tag} "{title}"'
-        issues = run_action("list_project_issues", self.actions, {**slugs, "query": query})["issues"]
-        self.assertEqual(len(issues), 1)
-        issue: Json = issues[0]
-        return issue
-
     def watch(self, *actions: Any, **params: Any) -> list[str]:
-        params = {"organization_slug": "acme", "query": f"test:{self.tag}", **params}
-        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
-        return self.run_trigger("new_issue", params, *actions, url=url, token=token)
+        return self.run_here("new_issue", {"query": f"test:{self.tag}", **params}, *actions)
 
     @property
     def sent(self) -> list[tuple[str, str]]:
@@ -278,10 +250,8 @@ class TestState(NewIssueCase):
         self.assertEqual(self.sent, [("new", "Newer")])
 
     def test_without_a_trigger_id_nothing_is_stored(self) -> None:
-        params = {"organization_slug": "acme", "query": f"test:{self.tag}"}
-        url, token = self.sandbox.base, self.sandbox.env["TOKEN"]
         self.trigger_id = None
-        log = self.run_trigger("new_issue", params, lambda: self.submit("New"), url=url, token=token)
+        log = self.watch(lambda: self.submit("New"))
         self.assertIn("no triggerId", log[0])
         self.assertEqual((self.sent, os.listdir(self.folder / "CACHE_DIR")), ([("new", "New")], []))
 

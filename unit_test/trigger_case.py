@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import tempfile
+import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ import insightconnect_plugin_runtime.trigger as runtime
 from komand_sentry.triggers import NewEvent, NewIssue
 from komand_sentry.util.trigger.base import SentryTrigger
 from komand_sentry.util.trigger.dispatcher import NotAccepted
+from sandbox import Sandbox
 from testing.fake_clock import FakeClock
 from testing.plugin import Json
-from testing.support import connection_to, validate
+from testing.support import connection_to, run_action, validate
 
 INTERVAL = 60
 FLAG = "terminate_trigger.flag"
@@ -107,6 +109,44 @@ class TriggerCase(unittest.TestCase):
         for output in self.orchestrator.outputs:
             validate(_as_json(output), trigger.output.schema)
         return [record.getMessage() for record in logs.records]
+
+
+class SandboxTriggerCase(TriggerCase):
+    """A test case with a sandbox for each class. Only the issues of a test have its tag.
+
+    `submitted` lists the IDs of the events.
+    """
+
+    sandbox: Sandbox
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.sandbox = cls.enterClassContext(Sandbox())
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.actions = connection_to(self.sandbox.base, self.sandbox.env["TOKEN"], self.clock)
+        self.tag = self.id().rpartition(".")[2]
+        self.submitted: list[str] = []
+
+    def submit(self, title: str, **event: Any) -> None:
+        """Submit an event of an issue with this title."""
+        event = {"message": title, "fingerprint": [self.tag, title], "tags": {"test": self.tag}, **event}
+        inputs = {"dsn": self.sandbox.env["DSN_PUBLIC"], "event_json": {"timestamp": time.time(), **event}}
+        self.submitted.append(run_action("submit_event", self.actions, inputs)["id"])
+
+    def issue(self, title: str) -> Json:
+        """The issue with this title."""
+        slugs = {"organization_slug": "acme", "project_slug": "pump-station"}
+        query = f'test:{self.tag} "{title}"'
+        issues: list[Json] = run_action("list_project_issues", self.actions, {**slugs, "query": query})["issues"]
+        self.assertEqual(len(issues), 1)
+        return issues[0]
+
+    def run_here(self, name: str, params: Json, *actions: Callable[[], object]) -> list[str]:
+        """Run a trigger against the sandbox, see run_trigger."""
+        params = {"organization_slug": "acme", **params}
+        return self.run_trigger(name, params, *actions, url=self.sandbox.base, token=self.sandbox.env["TOKEN"])
 
 
 def _as_json(value: Any) -> Any:
