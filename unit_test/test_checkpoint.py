@@ -121,6 +121,12 @@ class TestDecide(unittest.TestCase):
         self.assertEqual(ids(decision.batch), ["3"])
         self.assertEqual(decide(late, decision.checkpoint, NOW + 5000 * SECOND).batch, ())
 
+    def test_an_old_issue_that_is_invisible_when_the_list_is_read_far_back_is_new(self) -> None:
+        checkpoint = decide([record(4, 10)], Checkpoint.start([record(2)], NOW), NOW + 20 * SECOND).checkpoint
+        checkpoint = decide([record(4, 10)], checkpoint, NOW + 5000 * SECOND, is_full=True).checkpoint
+        later = [record(3, -200_000), record(4, 10)]
+        self.assertEqual(ids(decide(later, checkpoint, NOW + 9000 * SECOND, is_full=True).batch), ["3"])
+
     def test_the_first_state_is_bounded(self) -> None:
         existing = [record(number, -number / 10) for number in range(1, 3 * module.MAX_SEEN)]
         start = Checkpoint.start(existing, NOW)

@@ -127,9 +127,13 @@ ISSUE = ("GET", "/api/0/organizations/acme/issues/5/")
 FIRST, SECOND = "a" * 32, "b" * 32
 
 
+def iso(seconds: float) -> str:
+    """A time that is so many seconds from now."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
 def event(event_id: str, moment: float) -> Json:
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
-    return {"eventID": event_id, "groupID": "5", "dateCreated": created}
+    return {"eventID": event_id, "groupID": "5", "dateCreated": iso(moment - time.time())}
 
 
 class TestServers(TriggerCase):
@@ -177,7 +181,7 @@ class TestServers(TriggerCase):
 
     def test_an_event_that_becomes_visible_after_its_count(self) -> None:
         # The interval is longer than the time after which an unchanged issue is no longer read.
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        created = iso(40)
         row = {"id": "5", "lastSeen": created, "count": "2"}
         issues = ("GET", "/api/0/organizations/acme/issues/", found([row]))
         script = (
@@ -194,7 +198,7 @@ class TestServers(TriggerCase):
         self.assertEqual(len(self.orchestrator.messages), 1)
 
     def test_an_issue_whose_list_has_gaps_is_read_again(self) -> None:
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        created = iso(40)
         issues = ("GET", "/api/0/organizations/acme/issues/", found([{"id": "5", "lastSeen": created, "count": "1"}]))
         link = '<http://h.example/>; rel="next"; results="true"; cursor="0:{}:0"'
         moment = time.time() - 600
@@ -209,7 +213,7 @@ class TestServers(TriggerCase):
         self.assertEqual(len(server.received), len(script))
 
     def test_an_issue_that_fails_does_not_block_the_others(self) -> None:
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 40))
+        created = iso(40)
         rows = [{"id": number, "lastSeen": created, "count": "1"} for number in ("6", "5")]
         list_path = "/api/0/organizations/acme/issues/"
         broken = ("GET", f"{list_path}6/events/", Answer(500, b'{"detail": "Internal Error"}'))
@@ -238,6 +242,16 @@ class TestServers(TriggerCase):
         output = self.orchestrator.outputs[0]
         self.assertEqual((output["event"]["eventID"], output["issue_id"]), (FIRST, "5"))
         self.assertIn("The details of this event are missing", output["summary"])
+
+    def test_events_that_cannot_be_read_at_the_start_are_not_sent_later(self) -> None:
+        issues = ("GET", "/api/0/organizations/acme/issues/", found([{"id": "5", "lastSeen": iso(0), "count": "1"}]))
+        broken = (*EVENTS, Answer(500, b'{"detail": "Internal Error"}'))
+        old = (*EVENTS, found([event(FIRST, time.time() - 900)]))
+        with ScriptedServer(ROOT, issues, broken, issues, old, issues, old, issues, old) as server:
+            params = {"organization_slug": "acme", "project_slug": "pump-station"}
+            log = self.run_trigger("new_event", params, str, str, url=server.base)
+        self.assertEqual(self.orchestrator.messages, [])
+        self.assertIn("The poll failed", log[0])
 
     def test_an_incomplete_list_sends_nothing(self) -> None:
         now = time.time()

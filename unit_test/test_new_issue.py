@@ -368,6 +368,21 @@ class TestFailures(TriggerCase):
         self.assertEqual(self.orchestrator.outputs, [])
         self.assertIn("no longer exists", "\n".join(log))
 
+    def test_a_project_that_fails_at_the_start_sends_nothing_old(self) -> None:
+        # As far as Sentry 9: each project is read on its own.
+        projects = [{"slug": "a"}, {"slug": "b"}]
+        search = ((*SEARCH, Answer(404)), ("GET", "/api/0/organizations/acme/issues/0/", Answer(404)))
+        listed = ("GET", "/api/0/organizations/acme/projects/", found(projects))
+        path_a, path_b = (f"/api/0/projects/acme/{slug}/issues/" for slug in "ab")
+        # After a 500, the search is asked whether the sort is the cause.
+        broken = (("GET", path_a, Answer(500, b'{"detail": "Internal Error"}')), (*SEARCH, Answer(404)))
+        old = found([row(3, -90_000), row(2, -100_000)])
+        good = (listed, ("GET", path_a, old), ("GET", path_b, found([row(4, -80_000)])))
+        with ScriptedServer(TIME, *search, listed, *broken, *search, *good, *search, *good, *good) as server:
+            log = self.watch(server, str, str)
+        self.assertEqual(self.orchestrator.outputs, [])
+        self.assertIn("The poll failed", log[0])
+
     def test_a_revoked_token_is_logged_without_the_token(self) -> None:
         token = "sntryu_" + "0123456789abcdef" * 4
         refusal = Answer(401, json.dumps({"detail": f"Invalid token {token}"}).encode())

@@ -3,7 +3,7 @@
 import json
 import unittest
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from unittest import mock
 
@@ -54,6 +54,7 @@ class MemorySource:
     overlap: ClassVar[int] = OVERLAP
     start_overlap: ClassVar[int] = OVERLAP
     is_full = False
+    has_gaps = False
 
     def __init__(self, name: str = "records") -> None:
         self.name = name
@@ -63,7 +64,7 @@ class MemorySource:
         self.gone: set[str] = set()
         self.forgotten = 0
 
-    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+    def existing(self, checkpoint: Checkpoint, now: int) -> Iterator[Candidate]:  # noqa: ARG002 - see Source
         return self.read(checkpoint)
 
     def forget(self) -> None:
@@ -219,6 +220,20 @@ class TestPolls(LoopCase):
         self.assertEqual(self.host.ids, [second])
         self.assertEqual(len([line for line in self.log.lines if "no longer exists" in line]), 1)
         self.assertEqual(len(self.log.warnings), 2)
+
+    def test_a_record_that_is_missing_once_after_other_failures_is_sent(self) -> None:
+        self.loop().poll()
+        new = self.add()
+        down = ServerFailed(cause="c", assistance="a", status_code=503)
+        self.source.output_failures = [down, down]
+        loop = self.loop()
+        loop.poll()
+        loop.poll()
+        self.source.gone.add(new[0])
+        loop.poll()
+        self.source.gone.clear()
+        loop.poll()
+        self.assertEqual(self.host.ids, new)
 
     def test_a_record_that_is_found_later_is_sent(self) -> None:
         self.loop().poll()
@@ -558,6 +573,44 @@ class TestRun(LoopCase):
         new = self.add()
         loop.poll()
         self.assertEqual(self.host.ids, new)
+
+    def test_a_single_response_with_a_wrong_time_is_ignored(self) -> None:
+        times = [0.0, 18_000.0, 0.0, -18_000.0, -18_000.0]
+        clock = ServerClock(
+            lambda: self.clock.now() + timedelta(seconds=times.pop(0)), StoppableClock(self.clock, self.host)
+        )
+        started = clock.now()
+        self.clock.sleep(3600)
+        self.assertAlmostEqual(clock.now() - started, 3600 * SECOND, delta=SECOND)
+        # Two in a row are the time.
+        self.clock.sleep(3600)
+        self.assertAlmostEqual(clock.now() - started, (7200 - 18_000) * SECOND, delta=SECOND)
+
+    def test_a_clock_that_was_ahead_for_some_time_loses_nothing(self) -> None:
+        self.add()
+        loop = self.loop()
+        loop.poll()
+        self.server_offset = 5000 * SECOND
+        self.clock.sleep(3600)
+        loop.poll()
+        self.server_offset = 0
+        self.clock.sleep(3600)
+        late = self.add(age=3000)
+        loop.poll()
+        self.assertEqual((self.host.ids, self.source.forgotten), (late, 1))
+        self.assertLessEqual(json.loads(self.host.stored["records"])["polled"], self.now())
+
+    def test_what_could_not_be_read_is_in_the_next_poll(self) -> None:
+        loop = self.loop()
+        loop.poll()
+        before = json.loads(self.host.stored["records"])["polled"]
+        self.source.has_gaps = True
+        self.clock.sleep(7200)
+        loop.poll()
+        self.assertEqual(json.loads(self.host.stored["records"])["polled"], before)
+        self.clock.sleep(86_400)
+        loop.poll()
+        self.assertGreater(json.loads(self.host.stored["records"])["polled"], before)
 
     def test_the_time_of_the_server_is_measured_again(self) -> None:
         clock = ServerClock(lambda: datetime.fromtimestamp(self.now() / SECOND, UTC), self.clock)

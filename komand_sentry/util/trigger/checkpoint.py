@@ -21,7 +21,7 @@ MAX_SEEN = 5_000
 MAX_BATCH = 1_000
 
 
-_NUMBERS = ("latest", "floor", "known_number", "sent_number", "polled")
+_NUMBERS = ("latest", "floor", "known_number", "scanned_number", "sent_number", "polled")
 
 
 class Candidate(NamedTuple):
@@ -53,6 +53,8 @@ class Checkpoint:
     :param seen: the times of the records since `floor` by ID. Never changed in place
     :param known_number: a record with a higher number is new unless it is in `seen`, whatever its time is: Sentry takes
         the time of an issue from its first event, which an application can send days later
+    :param scanned_number: what `known_number` becomes when the list is next read far back. A record with a lower number
+        can be invisible the first time
     :param sent_number: the highest number of a record that was sent
     :param polled: the time of the server at the last complete poll
     """
@@ -61,6 +63,7 @@ class Checkpoint:
     floor: int
     seen: dict[str, int] = field(default_factory=dict)
     known_number: int = 0
+    scanned_number: int = 0
     sent_number: int = 0
     polled: int = 0
 
@@ -76,7 +79,7 @@ class Checkpoint:
         known = [candidate for candidate in existing if not lookback or candidate.time < start]
         seen = {candidate.id: candidate.time for candidate in known}
         number = max((candidate.number for candidate in known), default=0)
-        return cls(start, start - overlap, seen, number, number, start).reduced((), overlap)
+        return cls(start, start - overlap, seen, number, number, number, start).reduced((), overlap)
 
     def since(self, overlap: int) -> int:
         """The time from which on a poll reads the list again."""
@@ -114,10 +117,13 @@ class Checkpoint:
         latest = sorted((min(time, self.latest) for time in self.seen.values()), reverse=True)[:MAX_SEEN]
         floor = max(self.latest - overlap, latest[-1] if len(latest) == MAX_SEEN else self.floor)
         floor = max(self.floor, min([floor, *waiting]))
-        is_full = is_full and not rest
-        number = self.sent_number if is_full or len(self.seen) > 2 * MAX_SEEN else self.known_number
-        seen = {key: time for key, time in self.seen.items() if time >= floor or self._number_of(key) > number}
-        return replace(self, floor=floor, seen=seen, known_number=number)
+        known, scanned = self.known_number, self.scanned_number
+        if is_full and not rest:
+            known, scanned = scanned, self.sent_number
+        if len(self.seen) > 2 * MAX_SEEN:
+            known = self.sent_number
+        seen = {key: time for key, time in self.seen.items() if time >= floor or self._number_of(key) > known}
+        return replace(self, floor=floor, seen=seen, known_number=known, scanned_number=scanned)
 
     def _number_of(self, key: str) -> int:
         """The number of a record, which is its ID if the records of the list have numbers."""

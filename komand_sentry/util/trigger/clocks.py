@@ -13,6 +13,8 @@ from komand_sentry.util.trigger.source import Host
 _SLICE_SECONDS = 1.0
 # How often the time of the server is measured.
 _MEASURE_SECONDS = 3600.0
+# A jump of more seconds must be confirmed: one response can be from a proxy with another clock.
+_MAX_JUMP_SECONDS = 60.0
 
 
 class Stopped(BaseException):
@@ -68,16 +70,23 @@ class ServerClock:
     def __init__(self, measure: Callable[[], datetime], clock: Clock) -> None:
         self._measure = measure
         self._clock = clock
-        self._measured = -_MEASURE_SECONDS
-        self._offset = 0.0
+        self._measured = 0.0
+        self._offset: float | None = None
 
     def now(self) -> int:
         """The time in microseconds since 1970.
 
         :raises PluginException: the server does not respond
         """
-        here = self._clock.monotonic()
-        if not self._offset or here - self._measured >= _MEASURE_SECONDS:
-            self._offset = self._measure().timestamp() - self._clock.monotonic()
-            self._measured = here
+        if self._offset is None:
+            self._offset = self._measured_offset()
+        if self._clock.monotonic() - self._measured >= _MEASURE_SECONDS:
+            offset = self._measured_offset()
+            if abs(offset - self._offset) < _MAX_JUMP_SECONDS or abs(offset - self._measured_offset()) < 2:
+                self._offset = offset
         return round((self._offset + self._clock.monotonic()) * SECOND)
+
+    def _measured_offset(self) -> float:
+        offset = self._measure().timestamp() - self._clock.monotonic()
+        self._measured = self._clock.monotonic()
+        return offset

@@ -50,19 +50,28 @@ class NewEvents:
         """See Source."""
         return "new_events"
 
-    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+    @property
+    def has_gaps(self) -> bool:
         """See Source."""
-        return self.read(checkpoint)
+        return bool(self._unreadable.names) or self.issues.has_gaps
+
+    def existing(self, checkpoint: Checkpoint, now: int) -> Iterator[Candidate]:  # noqa: ARG002 - see Source
+        """See Source."""
+        return self._read(checkpoint, is_strict=True)
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
+        return self._read(checkpoint, is_strict=False)
+
+    def _read(self, checkpoint: Checkpoint, is_strict: bool) -> Iterator[Candidate]:
         since = checkpoint.since(self.overlap)
         if self.issue_id:
             yield from self._read_issue(self.issue_id, since)
             return
-        for row in self.issues.read(BY_LAST_SEEN, since):
+        for row in self.issues.read(BY_LAST_SEEN, since, is_strict=is_strict):
             if time_of(row, "lastSeen") >= since and not self._is_settled(row):
-                yield from self._unreadable.read_or_skip(str(row.get("id")), self._read_row(row, since))
+                events = self._read_row(row, since)
+                yield from self._unreadable.read_or_skip(str(row.get("id")), events, is_strict)
 
     def forget(self) -> None:
         """See Source."""

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import ClassVar, NamedTuple
 
 from komand_sentry.util.sentry.client import SentryClient
@@ -38,8 +39,10 @@ _SCAN_RECORDS = 1_000
 _PAGE = 100
 # An issue that stays regressed could have been resolved and have regressed again between two polls.
 _RECHECK_SECONDS = 600.0
-# So many issues are checked again in one poll.
+# So many issues are checked again in one poll, those that were checked first before the others.
 _MAX_RECHECKS = 50
+# A restart must not put off the first scan for long.
+_FIRST_SCAN_SECONDS = 300.0
 _MAX_KNOWN = 20_000
 
 
@@ -69,23 +72,27 @@ class _IssueOutput:
 
 @dataclass
 class _Timer:
-    """Says when something is due. The first call starts the first period.
+    """Says when something is due: _FIRST_SCAN_SECONDS after the first call, and then periodically.
 
     :param seconds: of a period
     """
 
     seconds: float
-    _started: float | None = None
+    _due: float | None = None
 
     def is_due(self, now: float) -> bool:
         """Whether a period is over."""
-        if self._started is None:
-            self._started = now
-        return now - self._started >= self.seconds
+        if self._due is None:
+            self._due = now + min(self.seconds, _FIRST_SCAN_SECONDS)
+        return now >= self._due
 
     def restart(self, now: float) -> None:
         """Start the next period."""
-        self._started = now
+        self._due = now + self.seconds
+
+    def expire(self) -> None:
+        """End the period."""
+        self._due = 0.0
 
 
 @dataclass
@@ -105,21 +112,28 @@ class NewIssues(_IssueOutput):
         """See Source."""
         return "new_issues"
 
-    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+    @property
+    def has_gaps(self) -> bool:
+        """See Source."""
+        return self.issues.has_gaps
+
+    def existing(self, checkpoint: Checkpoint, now: int) -> Iterator[Candidate]:  # noqa: ARG002 - see Source
         """See Source. An issue that exists, but does not match the query yet, is not new when it does."""
-        yield from map(_new_issue, self.issues.unfiltered().read(BY_FIRST_SEEN, checkpoint.floor, _SCAN_RECORDS))
+        issues, since = self.issues.unfiltered(), checkpoint.floor
+        yield from map(_new_issue, issues.read(BY_FIRST_SEEN, since, _SCAN_RECORDS, is_strict=True))
         if self.issues.is_filtered:
             # With an environment, `firstSeen` is that of the environment.
-            yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.floor))
+            yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, since, is_strict=True))
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source."""
         now = self.client.clock.monotonic()
-        self.is_full = self._scan.is_due(now)
-        if self.is_full:
+        self.is_full = False
+        if self._scan.is_due(now):
             # Sentry takes the time of an issue from its first event, which an application can send days later.
             yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor, _SCAN_RECORDS))
             self._scan.restart(now)
+            self.is_full = not self.has_gaps
         if not self.issues.is_filtered:
             yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.since(self.overlap)))
             return
@@ -128,7 +142,8 @@ class NewIssues(_IssueOutput):
         yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.since(_LAST_SEEN_OVERLAP)))
 
     def forget(self) -> None:
-        """See Source. It remembers nothing."""
+        """See Source."""
+        self._scan.expire()
 
 
 def _new_issue(row: Record) -> Candidate:
@@ -170,7 +185,6 @@ class ChangedIssues(_IssueOutput):
     _known: OrderedDict[str, _Known] = field(default_factory=OrderedDict, repr=False)
     _unreadable: Unreadable = field(init=False, repr=False)
     _scan: _Timer = field(default_factory=lambda: _Timer(_STATUS_SCAN_SECONDS), repr=False)
-    _rechecks: int = 0
 
     def __post_init__(self) -> None:
         self._unreadable = Unreadable("issue", self.client.logger)
@@ -180,16 +194,24 @@ class ChangedIssues(_IssueOutput):
         """See Source. With other reasons, the list starts from then."""
         return f"changed_issues: {', '.join(sorted(self.reasons))}"
 
-    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+    @property
+    def has_gaps(self) -> bool:
+        """See Source."""
+        return bool(self._unreadable.names) or self.issues.has_gaps
+
+    def existing(self, checkpoint: Checkpoint, now: int) -> Iterator[Candidate]:
         """See Source. Remembers the status of issues, to notice that it changes."""
-        for row in self.issues.read(BY_LAST_SEEN, NEVER, _SCAN_RECORDS if self._notices_status else 0):
-            if time_of(row, "lastSeen") < checkpoint.polled:
+        # With a lookback, issues with events since then can have changed since then.
+        until = checkpoint.polled if checkpoint.polled < now else NEVER
+        since = checkpoint.polled - _LAST_SEEN_OVERLAP
+        for row in self.issues.read(BY_LAST_SEEN, since, _SCAN_RECORDS if self._notices_status else _PAGE):
+            if time_of(row, "lastSeen") < until:
                 self._remember(row)
         yield from ()
 
     def read(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
         """See Source. A change is returned once, so the caller must keep it."""
-        self._rechecks = 0
+        rechecks: list[tuple[float, str, Record]] = []
         since, unread = checkpoint.polled - _LAST_SEEN_OVERLAP, set(self._unreadable.names)
         for place, row in enumerate(self._rows(since)):
             issue_id = str(row.get("id"))
@@ -199,6 +221,10 @@ class ChangedIssues(_IssueOutput):
                 yield from self._unreadable.read_or_skip(issue_id, self._changes(issue_id, row))
             elif issue_id not in self._known:
                 self._remember(row)
+            elif has_new_event and self._is_recheck_due(row):
+                rechecks.append((self._known[issue_id].checked, issue_id, row))
+        for _, issue_id, row in sorted(rechecks, key=itemgetter(0))[:_MAX_RECHECKS]:
+            yield from self._unreadable.read_or_skip(issue_id, self._changes(issue_id, row))
         for issue_id in unread:
             yield from self._unreadable.read_or_skip(issue_id, self._changes(issue_id, None))
 
@@ -225,17 +251,13 @@ class ChangedIssues(_IssueOutput):
             return has_new_event or (self._notices_status and is_first_page and not _is_closed(row))
         if known.status != _status(row):
             return True
-        if row.get("status") == "resolved" and known.last_seen != row.get("lastSeen"):
-            # A resolved issue with a new event has regressed, and was resolved again since.
-            return True
-        return has_new_event and self._is_recheck_due(known, row)
+        # A resolved issue with a new event has regressed, and was resolved again since.
+        return row.get("status") == "resolved" and known.last_seen != row.get("lastSeen")
 
-    def _is_recheck_due(self, known: _Known, row: Record) -> bool:
+    def _is_recheck_due(self, row: Record) -> bool:
+        known = self._known[str(row.get("id"))]
         is_due = self.client.clock.monotonic() - known.checked > _RECHECK_SECONDS
-        if not is_due or not (self._can_follow_from_change(row) or _is_closed(row)) or self._rechecks == _MAX_RECHECKS:
-            return False
-        self._rechecks += 1
-        return True
+        return is_due and (self._can_follow_from_change(row) or _is_closed(row))
 
     def _can_follow_from_change(self, row: Record) -> bool:
         """Whether the status is one that a change leads to. Sentry before 23 has no substatus."""

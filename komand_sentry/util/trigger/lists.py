@@ -108,9 +108,15 @@ class IssueList:
     def __post_init__(self) -> None:
         self._unreadable = Unreadable("project", self.client.logger)
 
-    def read(self, order: Order, since: int, min_records: int = 0) -> Iterator[Record]:
+    @property
+    def has_gaps(self) -> bool:
+        """Whether projects could not be read."""
+        return bool(self._unreadable.names)
+
+    def read(self, order: Order, since: int, min_records: int = 0, is_strict: bool = False) -> Iterator[Record]:
         """The issues in an order, see read_since.
 
+        :param is_strict: see Unreadable
         :raises PluginException: see read_since
         """
         if not self._uses_projects:
@@ -123,7 +129,7 @@ class IssueList:
         for project in self.search.projects or self._projects():
             for environment in self.search.environments or ("",):
                 records = self._read_project(project, environment, order, since, min_records)
-                yield from self._unreadable.read_or_skip(project, records)
+                yield from self._unreadable.read_or_skip(project, records, is_strict)
 
     @property
     def is_filtered(self) -> bool:
@@ -132,7 +138,9 @@ class IssueList:
 
     def unfiltered(self) -> "IssueList":
         """The list without the query and the environments."""
-        return replace(self, search=IssueSearch(projects=self.search.projects, query=""))
+        unfiltered = replace(self, search=IssueSearch(projects=self.search.projects, query=""))
+        unfiltered._unreadable = self._unreadable
+        return unfiltered
 
     def _read_search(self, order: Order, since: int, min_records: int) -> Iterator[Record]:
         search = self.search._replace(sort=order.sort)

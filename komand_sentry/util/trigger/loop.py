@@ -25,6 +25,7 @@ MAX_LOOKBACK = 90 * 24 * 3600
 MAX_BACKOFF_SECONDS = 600.0
 # The longest delay that a server can ask for.
 MAX_SERVER_DELAY = 3600.0
+MAX_GAP = 24 * 3600 * SECOND
 
 
 @dataclass
@@ -32,7 +33,7 @@ class _WatchedList:
     """A source with its progress.
 
     :param is_saved: the checkpoint is stored
-    :param failed: the ID of the record that failed last, and in how many polls
+    :param failed: the record that failed last and how, and in how many polls
     :param is_shortening: the last record was sent without its details, so the next one that fails does not wait
     """
 
@@ -43,10 +44,13 @@ class _WatchedList:
     failed: tuple[str, int] = ("", 0)
     is_shortening: bool = False
 
-    def count_failure(self, candidate: Candidate) -> int:
-        """In how many polls a record failed, this one included."""
-        previous, count = self.failed
-        self.failed = (candidate.id, count + 1 if previous == candidate.id else 1)
+    def count_failure(self, candidate: Candidate, is_missing: bool = False) -> int:
+        """In how many polls in a row a record failed, this one included.
+
+        :param is_missing: because it does not exist
+        """
+        (previous, count), failed = self.failed, f"{candidate.id} {is_missing}"
+        self.failed = (failed, count + 1 if previous == failed else 1)
         return self.failed[1]
 
 
@@ -119,6 +123,11 @@ class PollLoop:
             if watched.checkpoint and watched.checkpoint.floor > now:
                 self.log.warning("The stored state is from the future of the server's clock, so it is not used.")
                 watched.checkpoint = None
+                watched.source.forget()
+            if watched.checkpoint and watched.checkpoint.polled > now:
+                # The server's clock was wrong, so the last polls did not read far enough.
+                watched.checkpoint = replace(watched.checkpoint, polled=min(now, watched.checkpoint.latest))
+                watched.source.forget()
             if not watched.checkpoint:
                 self._save(watched, self._start(watched.source, now))
 
@@ -127,7 +136,7 @@ class PollLoop:
         # If the first polls fail, the trigger starts at the time of the first one nevertheless.
         waited = self.clock.monotonic() - self._started if self._is_failing else 0.0
         lookback = round((self.lookback + waited) * SECOND)
-        existing = source.existing(Checkpoint.start((), now, lookback, source.start_overlap))
+        existing = source.existing(Checkpoint.start((), now, lookback, source.start_overlap), now)
         checkpoint = Checkpoint.start(existing, now, lookback, source.start_overlap)
         since = f"{self.lookback} seconds ago" if self.lookback else "now"
         self.log.info(f"Started without an earlier state: sends {source.name.replace('_', ' ')} from {since} on.")
@@ -146,7 +155,9 @@ class PollLoop:
         if watched.backlog.is_cut:
             watched.source.forget()
         checkpoint = self._send_all(watched, checkpoint, now)
-        if not watched.backlog.is_cut:
+        # What could not be read must be in the next poll, but not for so long that this one becomes too large.
+        has_gaps = watched.source.has_gaps and now - checkpoint.polled < MAX_GAP
+        if not watched.backlog.is_cut and not has_gaps:
             checkpoint = replace(checkpoint, polled=max(checkpoint.polled, now))
         self._save(watched, checkpoint)
 
@@ -165,6 +176,7 @@ class PollLoop:
                 watched.backlog.remove(candidate)
             checkpoint = decision.checkpoint
             if not decision.rest:
+                watched.is_shortening = False
                 return checkpoint
             self._save(watched, checkpoint)
 
@@ -173,7 +185,7 @@ class PollLoop:
         name = f"{sanitize(candidate.id)} ({candidate.reason})"
         try:
             output = watched.source.output(candidate)
-            if output is None and watched.count_failure(candidate) < MAX_RECORD_FAILURES:
+            if output is None and watched.count_failure(candidate, is_missing=True) < MAX_RECORD_FAILURES:
                 raise NotFoundYet(f"The record {name} was listed, but does not exist.")
             if output is None:
                 self.log.info(f"Not sent, because it no longer exists: {name}")

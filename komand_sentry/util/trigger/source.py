@@ -20,12 +20,17 @@ class Source(Protocol):
     is_full: bool
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether parts of the list could not be read by the last poll."""
+
+    @property
     def name(self) -> str:
         """The key of the checkpoint."""
 
-    def existing(self, checkpoint: Checkpoint) -> Iterator[Candidate]:
+    def existing(self, checkpoint: Checkpoint, now: int) -> Iterator[Candidate]:
         """The records that exist when the trigger runs for the first time, as far as they could be taken for new ones.
 
+        :param now: the time of the server. It is later than the checkpoint's if there is a lookback
         :raises PluginException: the list cannot be read
         """
 

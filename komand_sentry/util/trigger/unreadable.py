@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from komand_sentry.util.errors.redaction import sanitize
 from komand_sentry.util.http.client import Log
-from komand_sentry.util.trigger.failures import MAX_RECORD_FAILURES, explain, failure_limit
+from komand_sentry.util.trigger.failures import MAX_RECORD_FAILURES, MAX_TRANSIENT_FAILURES, explain, failure_limit
 
 T = TypeVar("T")
 
@@ -31,20 +31,32 @@ class Unreadable:
         """The parts that failed when they were read last."""
         return tuple(self._counts)
 
-    def read_or_skip(self, name: str, records: Iterator[T]) -> Iterator[T]:
+    def read_or_skip(self, name: str, records: Iterator[T], is_strict: bool = False) -> Iterator[T]:
         """The records of a part, without the rest of them if reading fails. The next poll reads it again.
 
-        :raises PluginException: reading fails for a reason that is not that of the part
+        :param is_strict: a part is only skipped if it fails in several polls. When the trigger starts, the records of a
+            part that was skipped would be taken for new ones later
+        :raises PluginException: reading fails for a reason that is not that of the part, or may end soon
         """
         try:
             yield from records
         except Exception as failure:
-            if failure_limit(failure) != MAX_RECORD_FAILURES or len(self._counts) >= _MAX_PARTS:
+            limit = failure_limit(failure)
+            if limit is None:
                 raise
-            count = self._counts.get(name, 0)
-            self._counts[name] = count + 1
-            if count % _SKIPS_PER_LOG_LINE == 0:
+            count = self._add(name)
+            polls = 1 if limit == MAX_RECORD_FAILURES and not is_strict else MAX_TRANSIENT_FAILURES
+            if count < polls:
+                raise
+            if (count - polls) % _SKIPS_PER_LOG_LINE == 0:
                 problem = f"The {self.kind} {sanitize(name)} cannot be read. {explain(failure)}"
                 self.log.warning(f"{problem} Its records are late, and may be missed if it takes more than an hour.")
         else:
             self._counts.pop(name, None)
+
+    def _add(self, name: str) -> int:
+        """In how many polls a part failed, this one included."""
+        self._counts[name] = self._counts.pop(name, 0) + 1
+        if len(self._counts) > _MAX_PARTS:
+            del self._counts[next(iter(self._counts))]
+        return self._counts.get(name, 1)
