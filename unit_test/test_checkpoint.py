@@ -127,6 +127,15 @@ class TestDecide(unittest.TestCase):
         later = [record(3, -200_000), record(4, 10)]
         self.assertEqual(ids(decide(later, checkpoint, NOW + 9000 * SECOND, is_full=True).batch), ["3"])
 
+    def test_a_full_state_repeats_no_issue(self) -> None:
+        found = [record(number, number) for number in range(10, 20)]
+        with mock.patch.object(module, "MAX_SEEN", 3):
+            checkpoint = decide(found, Checkpoint.start([record(2)], NOW), NOW + 100 * SECOND).checkpoint
+            for is_full in (False, True, True, False):
+                decision = decide(found, checkpoint, NOW + 100 * SECOND, is_full=is_full)
+                self.assertEqual(decision.batch, ())
+                checkpoint = decision.checkpoint
+
     def test_the_first_state_is_bounded(self) -> None:
         existing = [record(number, -number / 10) for number in range(1, 3 * module.MAX_SEEN)]
         start = Checkpoint.start(existing, NOW)

@@ -119,7 +119,7 @@ class Checkpoint:
         floor = max(self.floor, min([floor, *waiting]))
         known, scanned = self.known_number, self.scanned_number
         if is_full and not rest:
-            known, scanned = scanned, self.sent_number
+            known, scanned = max(known, scanned), self.sent_number
         if len(self.seen) > 2 * MAX_SEEN:
             known = self.sent_number
         seen = {key: time for key, time in self.seen.items() if time >= floor or self._number_of(key) > known}
