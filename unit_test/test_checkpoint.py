@@ -127,6 +127,14 @@ class TestDecide(unittest.TestCase):
         later = [record(3, -200_000), record(4, 10)]
         self.assertEqual(ids(decide(later, checkpoint, NOW + 9000 * SECOND, is_full=True).batch), ["3"])
 
+    def test_only_the_last_batch_ends_a_poll_that_reads_far_back(self) -> None:
+        start = Checkpoint.start([record(2)], NOW)
+        with mock.patch.object(module, "MAX_BATCH", 1):
+            first = decide([record(5, 5), record(6, 6)], start, NOW + 9 * SECOND, is_full=True)
+            self.assertEqual((first.checkpoint.known_number, first.checkpoint.scanned_number), (2, 2))
+            second = decide([record(6, 6)], first.checkpoint, NOW + 9 * SECOND, is_full=True)
+            self.assertEqual((second.checkpoint.known_number, second.checkpoint.scanned_number), (2, 6))
+
     def test_a_full_state_repeats_no_issue(self) -> None:
         found = [record(number, number) for number in range(10, 20)]
         with mock.patch.object(module, "MAX_SEEN", 3):
