@@ -146,7 +146,8 @@ def check_growth(soak: Run, at_rest: ProcessStats) -> str:
     pids = {stats.pids for _, stats in soak.samples}
     check(len(pids) == 1, f"the plugin's processes were restarted: {pids}")
     memory = [statistics.median(stats.memory for stats in fifth) / 1024 for fifth in (early, late)]
-    threads = [max(stats.threads for stats in fifth) for fifth in (early, late)]
+    # A thread that looks up a host exists for a moment, so the maximum would depend on when it is sampled.
+    threads = [statistics.median_high(stats.threads for stats in fifth) for fifth in (early, late)]
     sockets = [statistics.median_high(stats.sockets for stats in fifth) for fifth in (early, late)]
     max_sockets = max(stats.sockets for _, stats in soak.samples)
     figures = (
@@ -154,7 +155,7 @@ def check_growth(soak: Run, at_rest: ProcessStats) -> str:
         f"{threads[1]}, sockets {sockets[0]} and {sockets[1]}; at most {max_sockets} sockets, at rest {at_rest.sockets}"
     )
     check(memory[1] - memory[0] <= MAX_GROWTH_KIB / 1024, f"the memory grows: {figures}")
-    check(threads[0] == threads[1], f"the number of threads changes: {figures}")
+    check(threads[1] <= threads[0], f"the number of threads grows: {figures}")
     check(
         max_sockets <= LISTENING + CALLERS + POOL_SIZE, f"more sockets than callers and connection pool need: {figures}"
     )
