@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, PluginServer, run_plugin, sample_messages, sample_steps, trigger_sample
+from testing.plugin import ROOT, TRIGGERS, Json, PluginServer, run_plugin, sample_messages, sample_steps, trigger_sample
 from testing.sink import Sink
 from testing.support import connection_to, run_action
 
@@ -48,7 +48,6 @@ except OSError as error:
 ON_STDIN = ("connection_test", "submit_event", "list_project_issues", "list_issue_events", "update_issue", "get_event")
 MAX_SIZE = 4 * 2**20
 STARTS = 5
-TRIGGERS = ("new_issue", "new_event")
 WAIT_SECONDS = 60
 # A trigger that is stopped before it has read the response to a message sends the message again.
 RESPONSE_SECONDS = 1.0

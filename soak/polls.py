@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from komand_sentry.util.http.messages import Request, Response
 from komand_sentry.util.http.transport import Transport
 from komand_sentry.util.trigger import checkpoint, event_source, issue_sources
 from testing.checks import check
+from testing.fake_clock import FakeClock
 from testing.plugin import Json, trigger_message
 from testing.processes import read_stats
 
@@ -54,21 +54,12 @@ TRIGGERS: tuple[tuple[Callable[[], Any], Json], ...] = (
 )
 
 
-class PassingClock:
-    """A clock that advances only by its own `sleep`."""
-
-    def __init__(self) -> None:
-        self._start = datetime.now(UTC)
-        self._seconds = 0.0
-
-    def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._seconds)
-
-    def monotonic(self) -> float:
-        return self._seconds
+class PassingClock(FakeClock):
+    """A fake clock that does not record its sleeps, since the list would grow."""
 
     def sleep(self, seconds: float) -> None:
-        self._seconds += seconds
+        super().sleep(seconds)
+        self.slept.clear()
 
 
 class MemoryServer(Transport):

@@ -43,6 +43,8 @@ SAMPLE_ORDER = (
     *SECOND_ISSUE_ACTIONS,
 )
 
+TRIGGERS = ("new_issue", "new_event")
+
 Json = dict[str, Any]
 
 

@@ -17,11 +17,11 @@ import yaml
 
 from komand_sentry.util.sentry.scopes import ACTION_SCOPES, WAIT_SCOPES
 from sandbox import Sandbox
-from testing.plugin import ROOT, Json, run_plugin, sample_messages
+from testing.plugin import ROOT, TRIGGERS, Json, run_plugin, sample_messages
 from tools.demo import TRIAGE, Demo, output_of
 from tools.examples import blocks_of, input_text, normalized, output_text
 from tools.recipes import recipe_blocks
-from tools.trigger import TRIGGERS, run_trigger, trigger_samples
+from tools.trigger import run_trigger, trigger_samples
 
 README = ROOT / "README.md"
 RECIPES = ROOT / "docs" / "recipes.md"

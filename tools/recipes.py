@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sandbox import Sandbox
-from testing.plugin import Json, action_message, run_plugin
+from testing.plugin import TRIGGERS, Json, action_message, run_plugin
 from tools.demo import LEAK, output_of
 from tools.examples import KEY, blocks_of, output_text
-from tools.trigger import TRIGGERS, run_trigger
+from tools.trigger import run_trigger
 
 REFERENCE = re.compile(r'\{\{(?:#each )?\["([^"]+)"\]((?:\.\[\w+\])+)\}\}')
 

@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 from sandbox import Sandbox
-from testing.plugin import ENVIRONMENT, LOCAL, SECOND_ISSUE_ACTIONS, Json, another_event, sample_messages
-from tools.trigger import TRIGGERS, run_trigger, trigger_samples
+from testing.plugin import ENVIRONMENT, LOCAL, SECOND_ISSUE_ACTIONS, TRIGGERS, Json, another_event, sample_messages
+from tools.trigger import run_trigger, trigger_samples
 
 WIDTH = 110
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sandbox import Sandbox
-from testing.plugin import Json, trigger_sample
+from testing.plugin import TRIGGERS, Json, trigger_sample
 from testing.sink import Sink
 from testing.trigger_process import TriggerProcess
 
-TRIGGERS = ("new_issue", "new_event")
 MAX_SECONDS = 30
 
 

@@ -13,7 +13,7 @@ from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import connection_to
 
 from .step_case import found
-from .trigger_case import SandboxTriggerCase, TriggerCase
+from .trigger_case import SandboxTriggerCase, TriggerCase, iso
 
 
 class TestNewEvent(SandboxTriggerCase):
@@ -125,11 +125,6 @@ ROOT = ("GET", "/api/0/", Answer(body=b"{}"))
 EVENTS = ("GET", "/api/0/organizations/acme/issues/5/events/")
 ISSUE = ("GET", "/api/0/organizations/acme/issues/5/")
 FIRST, SECOND = "a" * 32, "b" * 32
-
-
-def iso(seconds: float) -> str:
-    """A time that is so many seconds from now."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
 
 
 def event(event_id: str, moment: float) -> Json:

@@ -16,7 +16,7 @@ from testing.scripted_server import LAST_PAGE, Answer, ScriptedServer
 from testing.support import connection_to, run_action
 
 from .step_case import found
-from .trigger_case import SandboxTriggerCase, TriggerCase
+from .trigger_case import SandboxTriggerCase, TriggerCase, iso
 
 
 class NewIssueCase(SandboxTriggerCase):
@@ -284,8 +284,7 @@ class TestInvalidInputs(TriggerCase):
 
 
 def row(number: int, seconds: float) -> Json:
-    first_seen = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-    return {"id": str(number), "title": f"Issue {number}", "firstSeen": first_seen, "lastSeen": first_seen}
+    return {"id": str(number), "title": f"Issue {number}", "firstSeen": iso(seconds), "lastSeen": iso(seconds)}
 
 
 PAGE = Answer(body=b"[]", headers=LAST_PAGE)

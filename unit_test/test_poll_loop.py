@@ -32,20 +32,9 @@ from komand_sentry.util.trigger.loop import PollLoop
 from testing.fake_clock import FakeClock
 
 from .conftest import many
+from .trigger_case import Log
 
 INTERVAL = 60
-
-
-class Log:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.warnings: list[str] = []
-
-    def info(self, text: str) -> None:
-        self.lines.append(text)
-
-    def warning(self, text: str) -> None:
-        self.warnings.append(text)
 
 
 class MemorySource:

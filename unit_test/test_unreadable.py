@@ -9,16 +9,7 @@ from komand_sentry.util.trigger import unreadable as module
 from komand_sentry.util.trigger.failures import MAX_TRANSIENT_FAILURES
 from komand_sentry.util.trigger.unreadable import Unreadable
 
-
-class Log:
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def info(self, text: str) -> None:
-        """Ignore the line."""
-
-    def warning(self, text: str) -> None:
-        self.warnings.append(text)
+from .trigger_case import Log
 
 
 def part(failure: Exception | None) -> Iterator[int]:

@@ -27,6 +27,25 @@ FLAG = "terminate_trigger.flag"
 TRIGGERS: dict[str, Callable[[], SentryTrigger]] = {"new_issue": NewIssue, "new_event": NewEvent}
 
 
+class Log:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def iso(seconds: float) -> str:
+    """The time in so many seconds from now, as Sentry writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
 class PollingClock(FakeClock):
     """A clock that runs an action before each poll but the first one, and sets the stop flag after the last one."""
 

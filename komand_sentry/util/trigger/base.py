@@ -3,11 +3,10 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, Protocol, cast
 
 import insightconnect_plugin_runtime
 import insightconnect_plugin_runtime.trigger as runtime
@@ -18,7 +17,7 @@ from komand_sentry.util.errors.factory import invalid_input
 from komand_sentry.util.errors.redaction import RedactingLogger
 from komand_sentry.util.sentry.client import SentryClient
 from komand_sentry.util.sentry.normalize import Record
-from komand_sentry.util.step import Inputs, Normalizer, StepInput, StepOutput, build_output, parse_inputs
+from komand_sentry.util.step import Inputs, StepInput, StepOutput, build_output, parse_inputs
 from komand_sentry.util.trigger import loop
 from komand_sentry.util.trigger.checkpoint import Checkpoint, InvalidState
 from komand_sentry.util.trigger.clocks import ServerClock, StoppableClock
@@ -54,7 +53,6 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
 
     connection: _Connection
     dispatcher: Any
-    normalizers: ClassVar[Mapping[str, Normalizer]] = {}
 
     def __init__(self, name: str, description: str, input: Any, output: Any) -> None:
         super().__init__(
@@ -73,7 +71,7 @@ class SentryTrigger(insightconnect_plugin_runtime.Trigger):
 
         :raises PluginException: an input is invalid
         """
-        inputs = parse_inputs(params, self.input.schema, self.normalizers)
+        inputs = parse_inputs(params, self.input.schema)
         interval = _check_seconds("interval", inputs.get("interval", 60), loop.MIN_INTERVAL, loop.MAX_INTERVAL)
         lookback = _check_seconds("lookback", inputs.get("lookback", 0), 0, loop.MAX_LOOKBACK)
         clock = StoppableClock(self.connection.client.clock, self)

@@ -19,8 +19,6 @@ OVERLAP = 3600 * SECOND
 MAX_SEEN = 5_000
 # Records that are sent before the state is reduced to MAX_SEEN again.
 MAX_BATCH = 1_000
-
-
 _NUMBERS = ("latest", "floor", "known_number", "scanned_number", "sent_number", "polled")
 
 

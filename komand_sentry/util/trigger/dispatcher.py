@@ -8,7 +8,7 @@ from insightconnect_plugin_runtime.dispatcher import Http
 
 from komand_sentry.util.http.messages import Request, TransportError
 from komand_sentry.util.http.retry import backoff_delay
-from komand_sentry.util.http.time_budget import Clock, SystemClock
+from komand_sentry.util.http.time_budget import Clock
 from komand_sentry.util.http.transport import Transport
 
 MAX_ATTEMPTS = 4
@@ -34,9 +34,9 @@ class ConfirmingHttp(Http):
     :param clock: waits between attempts
     """
 
-    def __init__(self, config: dict[str, Any], clock: Clock | None = None) -> None:
+    def __init__(self, config: dict[str, Any], clock: Clock) -> None:
         super().__init__(config)
-        self._clock = clock or SystemClock()
+        self._clock = clock
         # The same certificates as the runtime's dispatcher.
         self._transport = Transport(os.environ.get("SSL_CERT_FILE") or True)
 

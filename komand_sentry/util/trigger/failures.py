@@ -37,6 +37,9 @@ class NotFoundYet(Exception):
     """A record was listed, but does not exist. The next poll asks again, because Sentry is not always consistent."""
 
 
+_OF_EVERY_RECORD = (Unauthorized, RateLimited, StateNotStored, NotFoundYet)
+
+
 def failure_limit(failure: Exception) -> int | None:
     """In how many polls a record fails before it is sent without its details.
 
@@ -61,9 +64,6 @@ def explain(failure: Exception) -> str:
     if isinstance(failure, NotFoundYet):
         return str(failure)
     return f"Unexpected {type(failure).__name__}. Report this as a defect of the plugin."
-
-
-_OF_EVERY_RECORD = (Unauthorized, RateLimited, StateNotStored, NotFoundYet)
 
 
 @dataclass

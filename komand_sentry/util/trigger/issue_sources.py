@@ -134,12 +134,12 @@ class NewIssues(_IssueOutput):
             yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.floor, _SCAN_RECORDS))
             self._scan.restart(now)
             self.is_full = not self.has_gaps
-        if not self.issues.is_filtered:
+        elif not self.issues.is_filtered:
             yield from map(_new_issue, self.issues.read(BY_FIRST_SEEN, checkpoint.since(self.overlap)))
-            return
-        # With a query or an environment, Sentry sorts by the first event that matches, which is not `firstSeen`. A new
-        # issue cannot be behind one whose last event is too old.
-        yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.since(_LAST_SEEN_OVERLAP)))
+        if self.issues.is_filtered:
+            # With a query or an environment, Sentry sorts by the first event that matches, which is not `firstSeen`. A
+            # new issue cannot be behind one whose last event is too old.
+            yield from map(_new_issue, self.issues.read(BY_LAST_SEEN, checkpoint.since(_LAST_SEEN_OVERLAP)))
 
     def forget(self) -> None:
         """See Source."""

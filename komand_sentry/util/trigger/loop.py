@@ -56,7 +56,7 @@ class _WatchedList:
 
 @dataclass
 class PollLoop:
-    """Polls until the process is told to stop.
+    """Polls until the trigger is stopped.
 
     :param interval: seconds between two polls
     :param lookback: how many seconds back to start without a stored checkpoint
